@@ -1,0 +1,11 @@
+"""Who does what when: sessions, lives, and how probable a life was."""
+
+from attach_ai.simulation.rollout import Observed as Observed
+from attach_ai.simulation.rollout import Record as Record
+from attach_ai.simulation.rollout import condition as condition
+from attach_ai.simulation.rollout import rollout as rollout
+from attach_ai.simulation.schedule import Days as Days
+from attach_ai.simulation.schedule import days as days
+from attach_ai.simulation.simulate import log_likelihood as log_likelihood
+from attach_ai.simulation.simulate import simulate as simulate
+from attach_ai.simulation.trajectory import Trajectory as Trajectory

@@ -1,0 +1,19 @@
+"""Every test computes in double precision and with no silent promotion of dtype or rank."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import pytest
+
+# Compiled functions are kept between runs, in a folder that pytest already has and git ignores.
+CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    jax.config.update("jax_compilation_cache_dir", str(CACHE))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
