@@ -18,6 +18,7 @@ from attach_ai.errors import InputError
 
 if TYPE_CHECKING:
     from attach_ai.agent import Agent
+    from attach_ai.agent.perception import AbstractPerception
     from attach_ai.model import Layout, Model
 
 KINDS = ("model", "practice", "phenotype", "world")
@@ -95,7 +96,7 @@ def _simulate(a: argparse.Namespace) -> int:
     truth = load_world(a.world)
     settings: dict[str, Any] = _numbers(a.set)
     of_practice = {k: settings.pop(k) for k in list(settings) if k in practice.parameters}
-    mind = {**(load_phenotype(a.phenotype) if a.phenotype else {}), **settings}
+    phenotype = load_phenotype(a.phenotype) if a.phenotype else None
     model = _switched(declared, a.without)
     practice.bind(model.layout, model.parameters)
 
@@ -110,7 +111,7 @@ def _simulate(a: argparse.Namespace) -> int:
     trajectory = simulate(
         jax.random.key(a.seed),
         _agent(a, model.layout),
-        model.build(mind),
+        model.build(phenotype, **settings),
         world,
         practice,
         a.sessions,
@@ -180,14 +181,18 @@ def _switched(model: Model, targets: Sequence[str]) -> Model:
 
 
 def _agent(a: argparse.Namespace, layout: Layout) -> Agent:
-    from attach_ai.agent import Agent, Dirichlet, Exact, ExpectedFreeEnergy, MeanField
+    from attach_ai.agent import Agent, Dirichlet, Exact, ExpectedFreeEnergy
 
+    perception: AbstractPerception = Exact()
+    if a.perception != "exact":
+        from attach_ai.agent import MeanField
+
+        perception = MeanField(algorithm=a.perception)
+    learned = tuple(f.name for f in layout.factors if f.name in LEARNED)
     return Agent(
-        perception=Exact() if a.perception == "exact" else MeanField(algorithm=a.perception),
+        perception=perception,
         planning=ExpectedFreeEnergy(horizon=a.horizon),
-        learning=Dirichlet(
-            D=tuple(f.name for f in layout.factors if f.name in LEARNED), retention=a.retention
-        ),
+        learning=Dirichlet(D=learned, retention=a.retention),
     )
 
 

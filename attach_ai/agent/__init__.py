@@ -9,6 +9,7 @@ from attach_ai.agent.hold import Field as Field
 from attach_ai.agent.hold import Program as Program
 from attach_ai.agent.hold import compile_program as compile_program
 from attach_ai.agent.learning import Dirichlet as Dirichlet
+from attach_ai.agent.mean_field import MeanField as MeanField
 from attach_ai.agent.planning import ExpectedFreeEnergy as ExpectedFreeEnergy
 from attach_ai.agent.planning import Habit as Habit
 from attach_ai.agent.planning import policies as policies

@@ -169,7 +169,7 @@ class Exact(AbstractPerception):
 
         def back(smoothed: Array, now: tuple[Array, Array, Array]) -> tuple[Array, Array]:
             belief, choice, context = now
-            joint = _of_context(transition, context)[choice] * belief
+            joint = _of_context(transition, context)[choice] * belief[None, :]
             predicted = joint.sum(-1, keepdims=True)
             pairs = joint * (smoothed[:, None] / jnp.where(predicted > 0, predicted, 1.0))
             counts = pairs.reshape(shape + shape).sum(drop)

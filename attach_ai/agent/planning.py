@@ -168,7 +168,10 @@ class ExpectedFreeEnergy(AbstractPlanner):
         risk = -predictive - pragmatic
         efe = risk + ambiguity
         log_q = jax.nn.log_softmax(prior - self.gamma * efe)
-        first = jax.nn.logsumexp(log_q.reshape(n, -1), axis=1)
+        # A choice that is ruled out sums over no policy at all, and its gradient would be NaN.
+        possible = ~jnp.isneginf(log_E)
+        paths = jnp.where(possible[:, None], log_q.reshape(n, -1), 0.0)
+        first = jnp.where(possible, jax.nn.logsumexp(paths, axis=1), -jnp.inf)
         return Plan(
             q_pi=jnp.exp(log_q),
             efe=efe,
@@ -219,7 +222,8 @@ class Habit(AbstractPlanner):
 
 def log_habit(pomdp: POMDP) -> Float[Array, " choice"]:
     """ln E of each choice: the sum over its actions (MODEL.md: a policy's ln E their sum)."""
-    rows = [jnp.log(e) for e in pomdp.E]
+    # The logarithm of zero is -inf, with a finite gradient.
+    rows = [jnp.where(e > 0, jnp.log(jnp.where(e > 0, e, 1.0)), -jnp.inf) for e in pomdp.E]
     total = jnp.zeros((), rows[0].dtype)
     for row in rows:
         total = jnp.add.outer(total, row)

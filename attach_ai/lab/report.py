@@ -100,7 +100,9 @@ def figures(results: Sequence[Result], names: Sequence[str], root: Path) -> list
     return found
 
 
-def write_numbers(results: Sequence[Result], scale: str, root: Path) -> None:
+def write_numbers(
+    results: Sequence[Result], drawn: Sequence[Figure], scale: str, root: Path
+) -> None:
     """`values.json` and `verdicts.json`, the only source of numbers in the paper."""
     generated = root / "paper" / "generated"
     records = [r.record for r in results]
@@ -109,6 +111,7 @@ def write_numbers(results: Sequence[Result], scale: str, root: Path) -> None:
         "version": _shared(records, "version"),
         "machine": _shared(records, "machine"),
         "date": max((str(r["date"]) for r in records), default=""),
+        "figures": [f.script.stem for f in drawn],
         "experiments": {r.experiment.name: _values(r) for r in results},
     }
     verdicts = {r.experiment.name: {**r.verdict, "scale": scale} for r in results}

@@ -73,13 +73,14 @@ def _page(
     done: list[str],
 ) -> Report:
     """Figures, numbers and PDF of these results."""
-    figures = [f for f in report.figures(results, names, root) if not f.finished]
-    progress.expect(progress.done + len(figures) + 1)
-    for figure in figures:
+    figures = report.figures(results, names, root)
+    waiting = [f for f in figures if not f.finished]
+    progress.expect(progress.done + len(waiting) + 1)
+    for figure in waiting:
         with progress.step(f"figure {figure.script.stem}"):
             figure.draw()
         done.append(f"figure {figure.script.stem}")
-    report.write_numbers(results, scale, root)
+    report.write_numbers(results, figures, scale, root)
     if report.paper_stale(root):
         with progress.step("paper.pdf"):
             report.typeset(root)

@@ -32,7 +32,10 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True)
 class Expression:
-    """One cell. `op` is "number", "name", "exp", "neg" or one of `+ - * /`."""
+    """One cell. `op` is "number", "name", "exp", "neg", "max", "min" or one of `+ - * /`.
+
+    "max" and "min" cannot be written in a cell: they come from the ways causes combine.
+    """
 
     op: str
     args: tuple[Any, ...]
@@ -76,6 +79,8 @@ class Expression:
                 value = args[0] / args[1]
             case "neg":
                 value = -args[0]
+            case "max" | "min":
+                value = _extreme(self.op, args[0], args[1])
             case _:
                 value = _exp(args[0])
         if known is not None:
@@ -215,6 +220,21 @@ class _Parser:
         return made
 
 
+def extreme(op: str, *cells: Expression) -> Expression:
+    """The largest ("max") or smallest ("min") of some cells."""
+    found = cells[0]
+    for c in cells[1:]:
+        found = _new(op, found, c)
+    return found
+
+
+def _extreme(op: str, a: Any, b: Any) -> Any:
+    xp: Any = np
+    if not all(isinstance(x, np.ndarray | np.generic | int | float) for x in (a, b)):
+        import jax.numpy as xp
+    return xp.maximum(a, b) if op == "max" else xp.minimum(a, b)
+
+
 def _exp(x: Any) -> Any:
     if isinstance(x, np.ndarray | np.generic):
         return np.exp(x)
@@ -238,6 +258,8 @@ def _write(e: Expression, outer: int) -> str:
         return str(e.args[0])
     if e.op == "exp":
         return f"exp({_write(e.args[0], 0)})"
+    if e.op in ("max", "min"):
+        return f"{e.op}({_write(e.args[0], 0)}, {_write(e.args[1], 0)})"
     strength = _STRENGTH[e.op]
     if e.op == "neg":
         text = f"-{_write(e.args[0], 3)}"

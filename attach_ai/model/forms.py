@@ -9,7 +9,7 @@ import numpy as np
 
 from attach_ai.model.axes import Axes
 from attach_ai.model.document import Place, cell, keys, suggest, table, text
-from attach_ai.model.expression import ONE, ZERO, Expression, number
+from attach_ai.model.expression import ONE, ZERO, Expression, extreme, number
 from attach_ai.model.rows import (
     Parents,
     Row,
@@ -152,9 +152,16 @@ def _noisy_or(
     sampler: Sampler,
     place: Place,
 ) -> Table:
-    """P(outcome) = 1 - (1 - leak) * prod over causes of (1 - p); the rest is shared otherwise."""
+    """P(outcome) = 1 - (1 - leak) * prod over causes of (1 - p); the rest is shared otherwise.
+
+    `combine` names another way for leak and causes to add up, for structural variants.
+    """
     place = place / "noisy_or"
-    keys(table(data, place), {"outcome", "leak", "causes", "otherwise"}, {"outcome", "leak"}, place)
+    known = {"outcome", "leak", "causes", "otherwise", "combine"}
+    keys(table(data, place), known, {"outcome", "leak"}, place)
+    combine = text(data.get("combine", "noisy_or"), place / "combine")
+    if combine not in COMBINE:
+        raise (place / "combine").error(f"there is no '{combine}'{suggest(combine, COMBINE)}")
     outcome = text(data["outcome"], place / "outcome")
     if outcome not in levels:
         raise (place / "outcome").error(f"there is no level '{outcome}'{suggest(outcome, levels)}")
@@ -187,9 +194,7 @@ def _noisy_or(
     columns = []
     for combination in distinct.T:
         chosen = [rows[i] for rows, i in zip(parts.values(), combination, strict=True) if i >= 0]
-        spared = ONE
-        for row in chosen[:-1]:
-            spared = spared * (ONE - row.cells[0])
+        spared = COMBINE[combine]([row.cells[0] for row in chosen[:-1]])
         shares = dict(zip(others, chosen[-1].cells, strict=True))
         columns.append([ONE - spared if x == outcome else spared * shares[x] for x in levels])
     owner = back.reshape(used.shape)
@@ -199,10 +204,33 @@ def _noisy_or(
         columns,
         owner,
         parents=used,
-        form=f"noisy_or for {outcome}",
+        form=f"{combine} for {outcome}",
         blocks=tuple(blocks),
         worst=worst,
     )
+
+
+def _independent(ps: list[Expression]) -> Expression:
+    spared = ONE
+    for p in ps:
+        spared = spared * (ONE - p)
+    return spared
+
+
+def _strongest(ps: list[Expression]) -> Expression:
+    return ONE - extreme("max", *ps)
+
+
+def _additive(ps: list[Expression]) -> Expression:
+    total = ZERO
+    for p in ps:
+        total = total + p
+    # Capped short of certainty: what is merely unlikely must stay possible.
+    return extreme("max", ONE - total, number(0.02))
+
+
+# P(the outcome does not come), given the probabilities of its causes, the leak among them.
+COMBINE = {"noisy_or": _independent, "max": _strongest, "additive": _additive}
 
 
 def _otherwise(

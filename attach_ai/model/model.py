@@ -79,6 +79,12 @@ class Model:
         factors[f] = replace(factor, excluded=excluded)
         return replace(self, layout=replace(self.layout, factors=tuple(factors)))
 
+    def combining(self, how: str) -> Model:
+        """A structural variant: causes in `noisy_or` tables combine "additive" or by "max"."""
+        from attach_ai.model.reader import read_model
+
+        return replace(read_model(self.path, combine=how), layout=self.layout)
+
     def check(self) -> Check:
         """Coverage, column sums, unreachable levels and what data could identify."""
         from attach_ai.model.check import check

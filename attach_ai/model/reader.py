@@ -20,15 +20,20 @@ SECTIONS = {"factors", "modalities", "actions", "A", "B", "D", "E"}
 OPTIONAL = {"parameters", "C", "counts"}
 
 
-def read_model(path: str | Path) -> Model:
+def read_model(path: str | Path, *, combine: str | None = None) -> Model:
     """Read a declared generative model and check it over its parameters' support.
 
+    `combine` replaces how causes add up in every `noisy_or` table ("additive", "max").
     Raises `InputError` with file, table, row and cell for anything that is wrong.
     """
     document = read(path, SECTIONS | OPTIONAL, SECTIONS)
     data, place = document.data, document.place
     for section in SECTIONS | OPTIONAL:
         table(data.get(section, {}), place / section)
+    if combine is not None:
+        for declared in data["A"].values():
+            if isinstance(declared, dict) and isinstance(declared.get("noisy_or"), dict):
+                declared["noisy_or"]["combine"] = combine
     axes = read_axes(data, place)
     tables = _read_tables(data, axes, Sampler(axes.parameters), place)
     layout = _layout(axes, tables)

@@ -12,6 +12,7 @@ import json
 from typing import Any
 
 from attach_ai.model.document import FORMAT
+from attach_ai.model.forms import COMBINE
 from attach_ai.model.library import root
 from attach_ai.model.parameters import PRIORS
 
@@ -110,6 +111,7 @@ def _one_of(*forms: str) -> dict[str, Any]:
         required={"outcome": {"type": "string"}, "leak": {"$ref": "#/$defs/probabilities"}},
         optional={
             "causes": _named({"$ref": "#/$defs/probabilities"}, "silent where no row matches"),
+            "combine": {"enum": list(COMBINE), "description": "how causes add up"},
             "otherwise": _object({"rows": {"$ref": "#/$defs/rows"}}, {}),
         },
     )

@@ -22,6 +22,13 @@ _TITLES = {
 }
 
 
+_COMBINE = {
+    "noisy_or": "each may bring it on its own (noisy-OR)",
+    "max": "the strongest alone counts",
+    "additive": "their probabilities add up, short of certainty",
+}
+
+
 def show(model: Model) -> str:
     """Factors, outcomes, actions, parameters and tables; numbers are at the parameters' defaults.
 
@@ -91,9 +98,9 @@ def _table(
         stay = f"{name}: each level stays with {_value(stays, values)}"
         return _wrap(f"{stay}; the remainder is shared equally", "  ", "    ")
     lines = [f"  {name}"]
-    outcome = table.form.removeprefix("noisy_or for ")
-    if table.form != "rows":
-        lines = [f"  {name}: {outcome} has independent causes (noisy-OR); any of them suffices"]
+    how, _, outcome = table.form.partition(" for ")
+    if outcome:
+        lines = [f"  {name}: {outcome} has several causes; {_COMBINE[how]}"]
     past = {f.name for f in factors} if section == "B" else set()
     for block in table.blocks:
         indent = "    "

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette, which the colour-blind tell apart
 CAUSE, CHOICE = "#D55E00", "#0072B2"
-INK, LINE, QUIET, INNER = "#222222", "#7A7A7A", "#BDBDBD", "#DCEEF9"
+INK, LINE, QUIET, INNER = "#222222", "#7A7A7A", "#B4B4B4", "#DCEEF9"
 MM = 1 / 25.4
 WIDTH = 180 * MM  # a page's full width
 PITCH = 10.5 * MM  # from one row of boxes to the next
-TOP, BOTTOM = 19 * MM, 9 * MM  # for headings and legend
+TOP, TITLE, BOTTOM = 14 * MM, 6 * MM, 4 * MM  # for headings, a title, and the legend
 DASHES = (0, (2.5, 1.8))
 FORMATS = (".pdf", ".png", ".svg")
 
@@ -98,12 +98,10 @@ def graph(model: Model, path: str | Path | None = None, without: str | None = No
     """
     from matplotlib.figure import Figure
 
-    from matplotlib.figure import Figure
-
     where = None if path is None else _writable(Path(path))
     layout = model.layout
     rows = max(len(layout.factors) + len(layout.actions), len(layout.modalities))
-    height = TOP + rows * PITCH + BOTTOM
+    height = TOP + (TITLE if without else 0) + rows * PITCH + BOTTOM
     figure = Figure(figsize=(WIDTH, height))
     found = edges(model, without)
     cause = None if without is None else _target(model, without)
@@ -155,7 +153,8 @@ class _Panel:
     ):
         self.layout, self.axes, self.found = model.layout, axes, found
         self.cause, self.gone = cause, gone
-        right, top = axes.get_xlim()[1], axes.get_ylim()[1] - TOP
+        right = axes.get_xlim()[1]
+        top = axes.get_ylim()[1] - TOP - (TITLE if cause else 0)
         self.roomy = right == WIDTH  # levels have a place beside the names
         self.box = ((44 if self.roomy else 21) * MM, 7.8 * MM)
         w = self.box[0]
@@ -163,8 +162,7 @@ class _Panel:
         self.outcome = right - 3 * MM - w / 2
         self.now = (self.before + self.outcome - w / 2) / 2 + 0.5 * MM
         n_factors, n_outcomes = len(self.layout.factors), len(self.layout.modalities)
-        drop = max(0, n_outcomes - n_factors) * PITCH / 2
-        factor_y = [top - drop - i * PITCH for i in range(n_factors)]
+        factor_y = [top - i * PITCH for i in range(n_factors)]
         drop = max(0, n_factors - n_outcomes) * PITCH / 2
         free = [top - drop - i * PITCH for i in range(n_outcomes)]
 
@@ -215,7 +213,7 @@ class _Panel:
 
     def _rank(self, e: Edge) -> int:
         """What persists is drawn first, what is highlighted last."""
-        return 0 if _persists(e) else 2 if self._lit(e) else 1
+        return 2 if self._lit(e) else 0 if _persists(e) else 1
 
     def _source_y(self, e: Edge) -> float:
         return self.y["action" if e.kind == "action" else "factor"][e.source]
@@ -226,10 +224,10 @@ class _Panel:
 
         lost = self.gone and e.through
         color = LINE
-        if lost or _persists(e):
-            color = QUIET
-        elif self._lit(e):
+        if self._lit(e):
             color = CAUSE
+        elif lost or _persists(e):
+            color = QUIET
         elif e.kind == "action":
             color = CHOICE
         # arrows into one box arrive below each other, in the order they come from
@@ -295,8 +293,8 @@ class _Panel:
         self._text(x, y - 1.75 * MM, second, 6.2, color=color)
 
     def _text(self, x: float, y: float, text: str, size: float, **style: Any) -> None:
-        style = {"ha": "center", "va": "center", "color": INK, "zorder": 4} | style
-        self.axes.text(x, y, text, size=size, **style)
+        default: dict[str, Any] = {"ha": "center", "va": "center", "color": INK, "zorder": 4}
+        self.axes.text(x, y, text, size=size, **(default | style))
 
 
 def _words(name: str) -> str:

@@ -1,0 +1,130 @@
+"""Many lives in many conditions, with common luck: the engine room of the experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from attach_ai.agent.agent import Agent
+from attach_ai.agent.hold import Program
+from attach_ai.agent.learning import Dirichlet
+from attach_ai.agent.perception import AbstractPerception
+from attach_ai.agent.planning import ExpectedFreeEnergy
+from attach_ai.model.model import Model
+from attach_ai.model.pomdp import POMDP
+from attach_ai.simulation.batch import CHUNK, in_chunks
+from attach_ai.simulation.rollout import Record, rollout
+from attach_ai.simulation.schedule import Days
+from attach_ai.world.inner import Inner
+from attach_ai.world.world import World
+
+Settings = Mapping[str, Any]
+
+
+class Arm(eqx.Module):
+    """One condition: a mind, a world, what is held, and how mind and body answer.
+
+    `active` (step, operator) and `allowed` (step, choice) replace those of the shared program,
+    `hold` is the strength of its fields in nats, `gain` and `rate` the body loop's.
+    """
+
+    mind: POMDP
+    world: POMDP
+    active: Float[Array, "step operator"]
+    allowed: Array
+    hold: Float[Array, ""]
+    gain: Float[Array, ""]
+    rate: Float[Array, ""]
+    gamma: Float[Array, ""]
+    retention: Float[Array, ""]
+    eta: Float[Array, ""]
+
+
+class Study(eqx.Module):
+    """What all arms share: how minds perceive, what they learn, and which operators a step has."""
+
+    perception: AbstractPerception
+    program: Program
+    days: Days
+    D: tuple[str, ...] = eqx.field(static=True, default=())
+    B: tuple[str, ...] = eqx.field(static=True, default=())
+    counted: str = eqx.field(static=True, default="unheld")
+    track: tuple[int, int] | None = eqx.field(static=True, default=None)
+
+    def live(self, arm: Arm, key: Array) -> Record:
+        """One mind's life in one arm."""
+        agent = Agent(
+            perception=self.perception,
+            planning=ExpectedFreeEnergy(gamma=arm.gamma),
+            learning=Dirichlet(
+                D=self.D, B=self.B, retention=arm.retention, eta=arm.eta, counted=self.counted
+            ),
+        )
+        operators = tuple(
+            eqx.tree_at(lambda o: o.strength, o, arm.hold) if hasattr(o, "strength") else o
+            for o in self.program.operators
+        )
+        program = Program(operators, arm.active, arm.allowed, self.program.gates)
+        world = World(process=arm.world, inner=Inner(rate=arm.rate, gain=arm.gain))
+        return rollout(key, agent, arm.mind, world, program, self.days, self.track)
+
+
+def live_all(
+    study: Study,
+    arms: Arm,
+    keys: Array,
+    summary: Callable[[Record, Arm], dict[str, Array]],
+) -> dict[str, np.ndarray]:
+    """Every key's life in every arm, summarised; results lead with (arm, key).
+
+    `arms` is one `Arm` whose arrays lead with the arm axis. All arms live with the same keys, so
+    that differences between arms are paired.
+    """
+
+    chunk = max(1, CHUNK // len(keys))
+    return in_chunks(lambda part: _live_chunk(study, part, keys, summary), arms, chunk=chunk)
+
+
+@eqx.filter_jit
+def _live_chunk(
+    study: Study, arms: Arm, keys: Array, summary: Callable[[Record, Arm], dict[str, Array]]
+) -> dict[str, Array]:
+    """Compiled once per shape: every draw, variant and shuffle of a study shares it."""
+
+    def one(arm: Arm) -> dict[str, Array]:
+        return jax.vmap(lambda key: summary(study.live(arm, key), arm))(keys)
+
+    return jax.vmap(one)(arms)
+
+
+def build_all(model: Model, settings: Settings, n: int) -> POMDP:
+    """`n` models at once: each setting is a number, or an array with one value per model."""
+    dtype = jnp.zeros(()).dtype
+    table = {
+        k: jnp.asarray(np.broadcast_to(np.asarray(v, float), (n,)), dtype)
+        for k, v in {**model.defaults, **settings}.items()
+    }
+    return _builder(model)(table)
+
+
+@lru_cache(maxsize=16)
+def _builder(model: Model) -> Callable[[dict[str, Array]], POMDP]:
+    """Compiled once per model and number of models, with every parameter open."""
+    return jax.jit(jax.vmap(model.build))
+
+
+def repeat(tree: Any, n: int) -> Any:
+    """Give every leaf a leading axis of length `n`."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *jnp.shape(x))), tree)
+
+
+def concatenate(arms: list[Arm]) -> Arm:
+    """Stacks of arms, one after the other."""
+    return jax.tree.map(lambda *x: jnp.concatenate(x), *arms)

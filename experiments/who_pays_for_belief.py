@@ -1,0 +1,426 @@
+"""F3. Who pays for belief? The posterior becomes the prior: but what moved the posterior?
+
+Four sources (practice with a body loop, the same with the loop cut, a real other, no practice) cross
+authorship awareness (does the mind know that holding makes calm?) and stance (free, or held to
+`maintain`). Beside them the *fiat* arm, in which the held belief is counted as if it were evidence,
+and the route through what one's own act does: orienting leads to safety (a learned B).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from attach_ai.agent import Exact, MeanField, compile_program
+from attach_ai.lab import Finding, Verdict
+from attach_ai.lab.arms import Arm, Study
+from attach_ai.lab.design import sweep
+from attach_ai.lab.population import KINDS, Condition, live, population, signs
+from attach_ai.model import load_model, load_phenotype, load_practice, load_world
+from attach_ai.simulation import Record, days
+
+FIGURE = "F3"
+QUESTION = "When a held belief becomes a prior over sessions, what paid for it?"
+PREDICTION = (
+    "Without evidence practice leaves the prior where no practice leaves it; with the body loop it "
+    "rises, but only in a mind that does not know that it makes the calm itself; a real other pays "
+    "whatever the mind knows; and what one's own orienting does is learned either way."
+)
+REFUTATION = (
+    "The prior rises as much with the loop cut; or awareness takes less than half of the loop's "
+    "gain; or a real other adds nothing for an aware mind; or awareness abolishes the learning of "
+    "what orienting does."
+)
+ABLATION = "loop cut (gain 0); awareness of authorship; the world's orienting effect removed"
+NULL = "practice with the loop cut, nobody there: no evidence, so the mean may not move"
+CLAIMS = (6, 4)
+MODELS = (
+    "attachment_core",
+    "attachment_injury",
+    "loving_kindness",
+    "imagined_other",
+    "real_other",
+)
+
+# Committed before the first full run.
+FLAT = 0.05  # a prior that moves less than this has not moved
+NEEDS = 0.5  # awareness must take at least this share of the loop's gain
+SURVIVES = 0.5  # awareness may take at most this share of what orienting teaches
+ROBUST = 0.8  # share of draws in which a sign must hold
+DEFAULTS = {"gain": 0.8, "rate": 0.25, "gamma": 8.0, "retention": 0.95, "eta": 1.0, "hold": 2.0}
+ORIENTING = 0.4  # what orienting does in the world of the B route
+MAINTAIN = 0
+
+SOURCES = {
+    "practice": ("imagined_other", True, None),
+    "loop cut": ("imagined_other", True, 0.0),
+    "real other": ("real_other", True, None),
+    "no practice": ("imagined_other", False, None),
+    "no practice, loop cut": ("imagined_other", False, 0.0),
+}
+MINDS = {"naive": 0.0, "aware": 1.0}
+STANCES: dict[str, tuple[int, ...] | None] = {"free": None, "maintain": (MAINTAIN,)}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes. `n_seeds` at the reference, `n_paired` in every draw, variant and shuffle."""
+
+    n_seeds: int = 64
+    n_draws: int = 64
+    n_paired: int = 8
+    n_shuffles: int = 24
+    n_sessions: int = 20
+    seed: int = 20
+    perceptions: tuple[str, ...] = ("exact", "mean_field")
+
+
+SMOKE = Config(n_seeds=2, n_draws=2, n_paired=2, n_shuffles=2, n_sessions=2)
+STANDARD = Config()
+DEEP = Config(n_seeds=200, n_draws=500, n_shuffles=100)
+
+
+def cells(config: Config) -> dict[str, Callable[[], xr.Dataset]]:
+    """Per perception: the main arms in four populations, the fiat arm and the B route in two."""
+    work: dict[str, Callable[[], xr.Dataset]] = {}
+    for p in config.perceptions:
+        for kind in KINDS:
+            work[f"{p}.main.{kind}"] = lambda p=p, k=kind: _main(config, p, k)
+        for kind in ("reference", "draws"):
+            work[f"{p}.fiat.{kind}"] = lambda p=p, k=kind: _fiat(config, p, k)
+            work[f"{p}.orienting.{kind}"] = lambda p=p, k=kind: _orienting(config, p, k)
+    return work
+
+
+def run(config: Config) -> dict[str, xr.Dataset]:
+    """Every cell at once."""
+    return {name: work() for name, work in cells(config).items()}
+
+
+def summary(found: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+    """What the figure needs: means and standard errors at the reference, ends elsewhere."""
+    small = {}
+    for name, data in found.items():
+        if name.endswith("reference"):
+            n = data.sizes["seed"]
+            small[name] = xr.merge(
+                [
+                    data.mean("seed").rename({v: f"{v}_mean" for v in data.data_vars}),
+                    (data.std("seed") / np.sqrt(n)).rename({v: f"{v}_se" for v in data.data_vars}),
+                ]
+            )
+        elif "main" in name:
+            small[name] = data[["prior"]].isel(prior_0=[0, -1]).mean("seed")
+        else:
+            small[name] = data.mean("seed")
+    return small
+
+
+def verdict(config: Config, found: Mapping[str, xr.Dataset]) -> Verdict:
+    """Compare with the prediction, under each perception."""
+    outcomes = []
+    for p in config.perceptions:
+        outcomes += _findings(p, {n.removeprefix(f"{p}."): c for n, c in found.items()})
+    return Verdict("who_pays_for_belief", PREDICTION, REFUTATION, tuple(outcomes))
+
+
+def _findings(p: str, found: Mapping[str, xr.Dataset]) -> list[Finding]:
+    main = {k: found[f"main.{k}"] for k in KINDS}
+
+    def end(data: xr.Dataset, source: str, mind: str) -> xr.DataArray:
+        return data["prior"].sel(condition=f"{source}, {mind}, free").isel(prior_0=-1)
+
+    def moved(d: xr.Dataset) -> xr.DataArray:
+        return end(d, "loop cut", "naive") - end(d, "no practice, loop cut", "naive")
+
+    def gain(d: xr.Dataset, mind: str) -> xr.DataArray:
+        return end(d, "practice", mind) - end(d, "loop cut", mind)
+
+    def lost(d: xr.Dataset) -> xr.DataArray:
+        return NEEDS * gain(d, "naive") - gain(d, "aware")
+
+    def real(d: xr.Dataset) -> xr.DataArray:
+        return end(d, "real other", "aware") - end(d, "loop cut", "aware")
+
+    flat = signs(moved, main)
+    flat_share = float((abs(moved(main["draws"]).mean("seed")) <= FLAT).mean())
+    loop, needs, other = (signs(c, main) for c in (lambda d: gain(d, "naive"), lost, real))
+    fiat = found["fiat.reference"]["prior"].isel(model=0, condition=0)
+    within = found["fiat.reference"]["within"].isel(model=0, condition=0)
+    route = _route(found)
+    return [
+        Finding(
+            "flat_without_evidence",
+            "with the loop cut and nobody there, practice moves the prior no further than .05",
+            abs(flat["mean"]) <= FLAT and flat_share >= ROBUST,
+            {"moved": flat["mean"], "se": flat["se"]},
+            share=flat_share,
+            perception=p,
+            claim=6,
+        ),
+        Finding(
+            "loop_pays",
+            "with the body loop the prior ends higher than with the loop cut (naive mind)",
+            _holds(loop),
+            loop,
+            share=loop["share"],
+            perception=p,
+            claim=6,
+        ),
+        Finding(
+            "loop_needs_naivety",
+            "awareness of authorship takes more than half of what the loop gives",
+            _holds(needs),
+            needs | _ends(main["reference"]),
+            share=needs["share"],
+            perception=p,
+            claim=6,
+        ),
+        Finding(
+            "real_other_pays",
+            "a real other raises the prior of a mind that is aware of its own part",
+            _holds(other),
+            other,
+            share=other["share"],
+            perception=p,
+            claim=6,
+        ),
+        Finding(
+            "orienting_survives_awareness",
+            "an aware mind learns at least half of what a naive one does about its own orienting",
+            route["null"] <= FLAT and _holds(route),
+            route,
+            share=route["share"],
+            perception=p,
+            claim=6,
+        ),
+        Finding(
+            "fiat_pays_itself",
+            "counting the held belief raises the prior with no evidence at all",
+            bool((fiat.isel(prior_0=-1) - fiat.isel(prior_0=0)).mean() > 0),
+            {
+                "raised": float((fiat.isel(prior_0=-1) - fiat.isel(prior_0=0)).mean()),
+                "evidence_within_sessions": float(within.mean()),
+            },
+            perception=p,
+            kind="BUILT-IN",
+            claim=6,
+            decides=False,
+        ),
+        _probe(p, main["reference"]),
+        *_ledger(p, main["reference"]),
+    ]
+
+
+def _ledger(p: str, data: xr.Dataset) -> list[Finding]:
+    if "ledger" not in data:
+        return []
+    book = data["ledger"].sel(condition="practice, naive, free").isel(model=0).mean("seed")
+    _, transitions, body, cues, _ = book.sum("ledger_0").values.tolist()
+    return [
+        Finding(
+            "body_pays_more_than_cues",
+            "in the practice arm the ledger's body entries exceed what the other's cues say",
+            body > cues,
+            {"body": body, "cues": cues, "transitions": transitions},
+            perception=p,
+            claim=6,
+            decides=False,
+        )
+    ]
+
+
+def _holds(found: Mapping[str, float]) -> bool:
+    """Beyond two standard errors at the reference, and in at least .8 of draws."""
+    sure = np.isnan(found["se"]) or found["mean"] > 2 * found["se"]
+    return bool(found["mean"] > 0 and sure and found["share"] >= ROBUST)
+
+
+def _ends(data: xr.Dataset) -> dict[str, float]:
+    end = data["prior"].isel(model=0, prior_0=-1).mean("seed")
+    return {
+        f"{source}_{mind}".replace(" ", "_").replace(",", ""): float(
+            end.sel(condition=f"{source}, {mind}, free")
+        )
+        for source in SOURCES
+        for mind in MINDS
+    }
+
+
+def _probe(p: str, data: xr.Dataset) -> Finding:
+    probe = data["probe"].sel(condition="practice, naive, free").isel(model=0).mean("seed")
+    change = probe.isel(probe_0=-1) - probe.isel(probe_0=0)
+    kl, surprise = float(change[0]), float(change[1])
+    return Finding(
+        "separation_probe",
+        "after practice a rejection, met without holding, moves the belief in the other less",
+        kl < 0,
+        {"kl_change": kl, "surprise_change": surprise},
+        perception=p,
+        claim=4,
+        decides=False,
+    )
+
+
+def _route(found: Mapping[str, xr.Dataset]) -> dict[str, float]:
+    def survives(d: xr.Dataset) -> xr.DataArray:
+        effect = d["effect"]
+        return effect.sel(condition="aware") - SURVIVES * effect.sel(condition="naive")
+
+    route = signs(survives, {k: found[f"orienting.{k}"] for k in ("reference", "draws")})
+    at = found["orienting.reference"]["effect"].isel(model=0).mean("seed")
+    return route | {
+        "naive": float(at.sel(condition="naive")),
+        "aware": float(at.sel(condition="aware")),
+        "null": float(abs(at.sel(condition="world without the effect"))),
+    }
+
+
+# ------------------------------------------------------------------ what is run
+
+
+def _main(config: Config, p: str, kind: str) -> xr.Dataset:
+    conditions = {}
+    for source, (world, practised, gain) in SOURCES.items():
+        for mind, awareness in MINDS.items():
+            for stance, allowed in STANCES.items():
+                conditions[f"{source}, {mind}, {stance}"] = Condition(
+                    mind={"awareness": awareness},
+                    world=_world(world),
+                    practised=practised,
+                    allowed=allowed,
+                    gain=gain,
+                )
+    tracked = kind == "reference" and p == "exact"
+    return _live(config, p, kind, conditions, _belief, tracked=tracked)
+
+
+def _fiat(config: Config, p: str, kind: str) -> xr.Dataset:
+    conditions = {
+        mind: Condition({"awareness": a}, _world("imagined_other"), gain=0.0)
+        for mind, a in MINDS.items()
+    }
+    return _live(config, p, kind, conditions, _belief, counted="held", clamped=True)
+
+
+def _orienting(config: Config, p: str, kind: str) -> xr.Dataset:
+    # The body reports what is so (gain 0): nothing here rests on imagination.
+    def route(awareness: float, orienting: float) -> Condition:
+        world = _world("imagined_other") | {"orienting": orienting}
+        return Condition({"awareness": awareness}, world, gain=0.0)
+
+    conditions = {
+        "naive": route(0.0, ORIENTING),
+        "aware": route(1.0, ORIENTING),
+        "world without the effect": route(0.0, 0.0),
+    }
+    return _live(config, p, kind, conditions, _learnt, B=("threat",))
+
+
+def _live(
+    config: Config,
+    p: str,
+    kind: str,
+    conditions: Mapping[str, Condition],
+    summarise: Callable[..., dict[str, Any]],
+    *,
+    B: tuple[str, ...] = (),
+    counted: str = "unheld",
+    clamped: bool = False,
+    tracked: bool = False,
+) -> xr.Dataset:
+    model, practice = load_model("attachment_core"), load_practice("loving_kindness")
+    if clamped:
+        practice = replace(
+            practice,
+            phases=tuple(
+                replace(
+                    phase,
+                    operators=tuple(
+                        replace(o, kind="clamp", strength=None) for o in phase.operators
+                    ),
+                )
+                for phase in practice.phases
+            ),
+        )
+    study = Study(
+        perception=Exact() if p == "exact" else MeanField("fpi"),
+        program=compile_program(practice, model.layout),
+        days=days(practice, config.n_sessions),
+        D=("agents", "law"),
+        B=B,
+        counted=counted,
+        track=model.layout.level("agents.benevolent") if tracked else None,
+    )
+    fixed = ("awareness", "trust", "orienting")
+    phenotype = _settings(model, load_phenotype("attachment_injury"))
+    group = population(
+        kind,
+        model,
+        sweep(model, phenotype, fixed) | {"trust": (0.01, 0.2)},
+        n=config.n_shuffles if kind == "shuffles" else config.n_draws,
+        n_seeds=config.n_seeds if kind == "reference" else config.n_paired,
+        seed=config.seed,
+    )
+    return live(
+        study,
+        group,
+        conditions,
+        summarise,
+        mind=phenotype,
+        defaults=DEFAULTS,
+        seed=config.seed,
+    )
+
+
+def _world(name: str) -> dict[str, float]:
+    return _settings(load_model("attachment_core"), load_world(name))
+
+
+def _settings(model: Any, settings: Mapping[str, float]) -> dict[str, float]:
+    """Of declared settings, those this model has."""
+    return {k: v for k, v in settings.items() if k in model.parameters}
+
+
+BENEVOLENT, REJECTED, MONITOR, LAST = 2, 2, 1, 10
+
+
+def _belief(record: Record, arm: Arm) -> dict[str, Any]:
+    """By session: prior, concentration, belief, effort, checking, ledger, separation probe."""
+    d = record.decision
+    counts = jnp.concatenate([record.counts["D.agents"], record.final_counts["D.agents"][None]])
+    prior = counts / counts.sum(-1, keepdims=True)
+    rejected = arm.mind.A[1][REJECTED]  # P(rejected | agents)
+    likely = jnp.sum(prior * rejected, -1)
+    after = prior * rejected / likely[:, None]
+    kl = jnp.sum(after * (jnp.log(after) - jnp.log(prior)), -1)
+    unheld = d.posterior[1][..., BENEVOLENT]
+    found = {
+        "prior": prior[:, BENEVOLENT],
+        "concentration": counts.sum(-1),
+        "unheld": unheld[:, -LAST:].mean(-1),
+        "held": d.held[1][:, -LAST:, BENEVOLENT].mean(-1),
+        "within": unheld[:, -1] - prior[:-1, BENEVOLENT],
+        "effort": d.effort.mean(-1),
+        "checking": (d.choice == MONITOR).mean(-1),
+        "probe": jnp.stack([kl, -jnp.log(likely)], -1),
+    }
+    if d.ledger is not None:
+        book = d.ledger
+        carried, body, cues = book.expected[:, 0], book.body.sum(-1), book.cues.sum(-1)
+        last = book.expected[:, -1] + book.body[:, -1] + book.cues[:, -1]
+        moved = last - carried - body - cues
+        found["ledger"] = jnp.stack([carried, moved, body, cues, book.field[:, -1]], -1)
+    return found
+
+
+def _learnt(record: Record, arm: Arm) -> dict[str, Any]:
+    """What the mind has come to believe orienting does to high threat."""
+    counts = record.final_counts["B.threat"].sum(1)  # (next, now, stance), over who is there
+    low = counts[0, 1] / counts[:, 1].sum(0)
+    return {"effect": low[MAINTAIN] - low[1:].mean()}
