@@ -137,7 +137,8 @@ def _run(a: argparse.Namespace) -> int:
     experiment = experiments.load(experiments.find(a.experiment, root))
     run = runs.plan(experiment, a.scale, root, _pairs(a.set))
     with Progress(len(run.pending())) as progress:
-        print(render(runs.execute(run, progress)))
+        verdict = runs.execute(run, progress)
+    print(render(verdict))
     print(f"in {run.folder.relative_to(root)}")
     return 0
 

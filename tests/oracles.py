@@ -46,7 +46,8 @@ class Oracle:
         self.choices = list(product(*(range(len(a.levels)) for a in layout.actions)))
         self.outcomes = list(product(*(range(len(m.levels)) for m in layout.modalities)))
         self.level = np.array(self.states).T  # (factor, state)
-        self.likelihood = np.array([self.given(o) for o in self.outcomes])
+        self.likelihood = np.array([self.given(o) for o in self.outcomes])  # (outcome, state)
+        self.moves = [self.transition(u) for u in range(len(self.choices))]
 
     # ---------------------------------------------------------------- states and outcomes
 
@@ -104,10 +105,8 @@ class Oracle:
             others = tuple(i for i in range(paths.ndim) if i not in (t, t + 1))
             pair = paths.sum(others)
             acts = tuple(self.choices[choices[t]][a] for a in self.actions[factor])
-            for i, before in enumerate(self.states):
-                for j, now in enumerate(self.states):
-                    at = (now[factor], *(before[g] for g in self.parents[factor]), *acts)
-                    counts[at] += pair[i, j]
+            before = tuple(self.level[g][:, None] for g in self.parents[factor])
+            np.add.at(counts, (self.level[factor][None, :], *before, *acts), pair)
         return counts
 
     # ---------------------------------------------------------------- beliefs
@@ -119,6 +118,13 @@ class Oracle:
         for s, p in zip(self.states, q, strict=True):
             table[tuple(s[f] for f in factors)] += p
         return table
+
+    def posterior(
+        self, outcomes: Sequence[Sequence[int]], choices: Sequence[int], do: Do | None = None
+    ) -> Vector:
+        """P(last state | outcomes, choices)."""
+        paths = self.paths(outcomes, choices, do)
+        return paths.reshape(-1, len(self.states)).sum(0) / paths.sum()
 
     def log_odds(self, q: Vector, factor: int, level: int) -> float:
         p = self.marginal(q, [factor])[level]
@@ -139,6 +145,20 @@ class Oracle:
         tilted = q * np.exp(strength * on)
         return tilted / tilted.sum()
 
+    def intervene(self, q: Vector, factor: int, level: int) -> Vector:
+        """All of q moved to one level of a factor, its other factors as they were."""
+        others = [f for f in range(len(self.D)) if f != factor]
+        table = self.marginal(q, others)
+        return np.array(
+            [table[tuple(s[f] for f in others)] * (s[factor] == level) for s in self.states]
+        )
+
+    def splice(self, q: Vector, donor: Vector, factor: int) -> Vector:
+        """q with the marginal of one factor taken from `donor`, and independent of the others."""
+        others = [f for f in range(len(self.D)) if f != factor]
+        rest, own = self.marginal(q, others), self.marginal(donor, [factor])
+        return np.array([rest[tuple(s[f] for f in others)] * own[s[factor]] for s in self.states])
+
     # ---------------------------------------------------------------- choice
 
     def weigh(
@@ -156,7 +176,7 @@ class Oracle:
         """
         parts = dict.fromkeys(("risk", "ambiguity", "pragmatic", "epistemic"), 0.0)
         for choice in policy:
-            q = hold(self.transition(choice) @ q)
+            q = hold(self.moves[choice] @ q)
             joint = self.likelihood * q  # (joint outcome, state)
             if per_modality:
                 for m in range(len(self.A)):

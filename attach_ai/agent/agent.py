@@ -203,14 +203,15 @@ class Agent(eqx.Module):
         if belief.chain is None:
             return unheld
         expected = see.expect(at, belief.chain)
-        for i, operator in enumerate(now.operators):
-            if operator.propagates:
-                gate = now.gate(i, belief.context)
-                factor = at.layout.factor(operator.factor)
-                # On release the factor returns to its unheld marginal; what moved stays moved.
-                released = see.splice(at, expected, unheld, factor)
-                expected = blend(belief.engaged[i] * (1 - gate), released, expected)
-                expected = operator.apply(see, at, expected, gate)
+        carried = [(i, o) for i, o in enumerate(now.operators) if o.propagates]
+        for i, operator in carried:
+            # On release the factor returns to its unheld marginal; what moved stays moved.
+            factor = at.layout.factor(operator.factor)
+            released = see.splice(at, expected, unheld, factor)
+            gate = now.gate(i, belief.context)
+            expected = blend(belief.engaged[i] * (1 - gate), released, expected)
+        for i, operator in carried:
+            expected = operator.apply(see, at, expected, now.gate(i, belief.context))
         return expected
 
     def _ledger(

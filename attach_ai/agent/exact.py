@@ -145,7 +145,9 @@ class Exact(AbstractPerception):
 
     def divergence(self, held: Array, belief: Array) -> Array:
         ratio = jnp.where(held > 0, held, 1.0) / jnp.where(belief > 0, belief, 1.0)
-        return jnp.sum(held * jnp.log(ratio))
+        # Holding what is believed impossible is infinitely far away.
+        beyond = jnp.any((held > 0) & (belief <= 0))
+        return jnp.where(beyond, jnp.inf, jnp.sum(held * jnp.log(ratio)))
 
     def pairwise(
         self,

@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float
 
 from attach_ai.agent.perception import AbstractPerception, Belief_, Index, Tables
 from attach_ai.errors import InputError
+from attach_ai.model.document import suggest
 from attach_ai.model.layout import Layout
 from attach_ai.model.practice import OperatorSpec, Practice
 
@@ -130,12 +131,13 @@ def blend(gate: Float[Array, ""], on: Belief_, off: Belief_) -> Belief_:
 def compile_program(practice: Practice, layout: Layout, **parameters: float | Array) -> Program:
     """The steps of a session of `practice` for a model with this layout.
 
-    `parameters` are the practice's own (defaults where absent). Raises `InputError` for a factor,
-    level or action the model lacks, an operator on a factor that an action sets, a condition on a
-    hidden factor, or a clamp on a level that is switched off.
+    `parameters` are the practice's own (defaults where absent). Raises `InputError` for a parameter
+    it does not have or a number outside its support, a factor, level or action the model lacks, an
+    operator on a factor that an action sets, a condition on a hidden factor, or a clamp on a level
+    that is switched off.
     """
     practice = practice.bind(layout)
-    values = {name: p.default for name, p in practice.parameters.items()} | parameters
+    values = practice.defaults | _checked(practice, parameters)
     specs: list[OperatorSpec] = []
     for phase in practice.phases:
         specs += [o for o in phase.operators if o not in specs]
@@ -157,6 +159,20 @@ def compile_program(practice: Practice, layout: Layout, **parameters: float | Ar
             dtype,
         ),
     )
+
+
+def _checked(
+    practice: Practice, parameters: dict[str, float | Array]
+) -> dict[str, float | Array]:
+    place = practice.place / "parameters"
+    for name, value in parameters.items():
+        if name not in practice.parameters:
+            known = suggest(name, practice.parameters)
+            raise place.error(f"practice {practice.name} has no parameter '{name}'{known}")
+        low, high = practice.parameters[name].support
+        if isinstance(value, int | float) and not low <= value <= high:
+            raise place.error(f"{name} = {value:g} lies outside its support [{low:g}, {high:g}]")
+    return parameters
 
 
 def _permitted(

@@ -169,6 +169,12 @@ class MeanField(AbstractPerception):
         part = info["vfe_components"]
         vfe, accuracy = (jnp.atleast_1d(x)[-1] for x in (info["vfe_t"], part["accuracy_t"]))
         evidence = Evidence(vfe=vfe, complexity=vfe + accuracy, accuracy=accuracy)
+        # pymdp takes no probability for less than 1e-16; what is switched off stays at zero.
+        factors = tables.layout.factors
+        beliefs = [
+            q.at[..., f.excluded].set(0) if f.excluded else q
+            for q, f in zip(beliefs, factors, strict=True)
+        ]
         return tuple(beliefs), evidence
 
     def forecast(self, tables: MeanFieldTables, belief: Marginals, context: Index) -> Marginals:

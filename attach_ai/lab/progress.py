@@ -24,20 +24,6 @@ class Progress:
         self._task: Any = None
 
     def __enter__(self) -> Progress:
-        if sys.stderr.isatty() and self.total:
-            from rich import progress
-            from rich.console import Console
-
-            self._bar = progress.Progress(
-                progress.TextColumn("{task.description}"),
-                progress.BarColumn(),
-                progress.MofNCompleteColumn(),
-                progress.TimeRemainingColumn(elapsed_when_finished=True),
-                console=Console(stderr=True),
-                speed_estimate_period=3600,
-            )
-            self._bar.start()
-            self._task = self._bar.add_task("", total=self.total)
         return self
 
     def __exit__(
@@ -58,6 +44,8 @@ class Progress:
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
         """One piece of work; counted only when it ends well."""
+        if self._bar is None and sys.stderr.isatty():
+            self._start()
         if self._bar is not None:
             self._bar.update(self._task, description=what)
         yield
@@ -66,6 +54,22 @@ class Progress:
             self._bar.advance(self._task)
         else:
             print(f"[{self.done}/{self.total}] {what}{self._left()}", file=sys.stderr, flush=True)
+
+    def _start(self) -> None:
+        """Show the bar: not before there is something to do."""
+        from rich import progress
+        from rich.console import Console
+
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeRemainingColumn(elapsed_when_finished=True),
+            console=Console(stderr=True),
+            speed_estimate_period=3600,
+        )
+        self._bar.start()
+        self._task = self._bar.add_task("", total=self.total)
 
     def _left(self) -> str:
         if self.done == self.total:

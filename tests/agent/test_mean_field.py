@@ -189,6 +189,20 @@ def test_what_was_not_seen_teaches_nothing(see: MeanField) -> None:
     assert np.abs(some[1] - pomdp.D[1]).max() > 1e-3
 
 
+@pytest.mark.parametrize("see", [MeanField(), MeanField("mmp", n_iter=4)])
+def test_what_is_switched_off_has_no_probability_at_all(see: MeanField) -> None:
+    pomdp = load_model("attachment_core").without("agents.benevolent").build()
+    agents, level = pomdp.layout.level("agents.benevolent")
+    tables = see.prepare(pomdp)
+    outcome = jnp.array([0, 0, 0, 1, 0, 0], jnp.int32)  # all that a benevolent other would bring
+    _, belief, evidence = jax.jit(see.update, static_argnums=2)(
+        tables, see.begin(tables, pomdp.D), 0, outcome
+    )
+    assert belief[agents][level] == 0
+    np.testing.assert_allclose(belief[agents].sum(), 1)
+    assert np.isfinite(evidence.vfe)
+
+
 def test_operators_touch_one_marginal() -> None:
     pomdp = random_pomdp(4)
     see = MeanField()

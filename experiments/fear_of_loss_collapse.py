@@ -1,0 +1,468 @@
+"""F5. Fear of loss: does believing that the other is contingent collapse the state by itself?
+
+Nobody in these worlds ever withdraws: the other is imagined (as in the practice) or real and stays.
+What is swept is the prior that they might: P(law =
+contingent), and kappa, how surely shame then loses them. A map of one session from (fear, trust) to
+(fear, trust) gives fixed points, the fold and hysteresis; a step of fear gives the order of events;
+and forced checking is compared between an imagined and a real other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from attach_ai.agent import Exact, MeanField, compile_program
+from attach_ai.lab import Finding, Verdict
+from attach_ai.lab.arms import Arm, Study
+from attach_ai.lab.design import sweep
+from attach_ai.lab.fixed_points import fixed_points, hysteresis, settle
+from attach_ai.lab.population import KINDS, Condition, Population, live, population, signs
+from attach_ai.model import load_model, load_practice, load_world
+from attach_ai.simulation import Record, days
+
+FIGURE = "F5"
+QUESTION = "Does fear of loss collapse the held belief though nobody ever withdraws?"
+PREDICTION = (
+    "Above a threshold in kappa the session map has two stable states, so that a rising fear of "
+    "loss tips the prior and a falling one does not bring it back at once; the fall needs a mind "
+    "that is ashamed and a law that is contingent; alarm comes first, then checking, then loss; "
+    "and forced checking hurts the belief in an imagined other, not in a real one."
+)
+REFUTATION = (
+    "One stable state at every kappa, or a fall that is linear in fear; or as deep a fall with "
+    "kappa = 0 or the self fixed; or loss before checking; or forced checking hurts the belief in a "
+    "real other as much."
+)
+ABLATION = "kappa = 0; no monitor; self fixed; benevolent excluded; unstable instead of contingent"
+NULL = "kappa = 0: contingency in name only"
+CLAIMS = (7, 8)
+MODELS = ("attachment_core", "loving_kindness", "imagined_other", "real_other")
+
+# Committed before the first full run.
+ROBUST = 0.8  # share of draws in which a sign must hold
+NEEDS = 0.5  # an ablation must take at least this share of the fall
+STEEPER = 1.5  # the steepest stretch of a threshold, against the mean slope
+DEFAULTS = {"gain": 0.8, "rate": 0.25, "gamma": 8.0, "retention": 0.95, "eta": 1.0, "hold": 2.0}
+LOW, HIGH = 0.05, 0.8  # fear of loss before and after
+# A mind that has the state and may lose it: the declared defaults, with trust already high.
+MIND = {"trust": 0.8}
+MAINTAIN, MONITOR, WITHDRAW = FREE = 0, 1, 2
+CALM_SELF = {"shame": 0.0, "wound": 0.0}  # never ashamed, whatever happens
+ORDER = ("alarm", "checking", "loss")
+
+FEARS = (0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.98)
+TRUSTS = (0.02, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.98)
+KAPPAS = (0.0, 0.3, 0.6, 0.9, 1.2, 1.6, 2.0)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes. `n_seeds` at the reference, `n_paired` in draws, `n_map` at each point of the map."""
+
+    n_seeds: int = 64
+    n_draws: int = 64
+    n_paired: int = 8
+    n_shuffles: int = 24
+    n_map: int = 24
+    n_sessions: int = 6
+    seed: int = 21
+    perceptions: tuple[str, ...] = ("exact", "mean_field")
+
+
+SMOKE = Config(n_seeds=2, n_draws=2, n_paired=2, n_shuffles=2, n_map=1, n_sessions=2)
+STANDARD = Config()
+DEEP = Config(n_seeds=200, n_draws=500, n_shuffles=100, n_map=200)
+
+
+def cells(config: Config) -> dict[str, Callable[[], xr.Dataset]]:
+    """Per perception: the arms in four populations, the session map, and the mind without the other."""
+    work: dict[str, Callable[[], xr.Dataset]] = {}
+    for p in config.perceptions:
+        for kind in KINDS:
+            work[f"{p}.arms.{kind}"] = lambda p=p, k=kind: _arms(config, p, k)
+        work[f"{p}.map"] = lambda p=p: _map(config, p)
+        work[f"{p}.without"] = lambda p=p: _without(config, p)
+    return work
+
+
+def run(config: Config) -> dict[str, xr.Dataset]:
+    """Every cell at once."""
+    return {name: work() for name, work in cells(config).items()}
+
+
+def summary(found: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+    """What the figure needs: means and standard errors at the reference, ends elsewhere."""
+    small = {}
+    for name, data in found.items():
+        if name.endswith(("reference", "without")):
+            error = data.std("seed") / np.sqrt(data.sizes["seed"])
+            small[name] = xr.merge(
+                [
+                    data.mean("seed").rename({v: f"{v}_mean" for v in data.data_vars}),
+                    error.rename({v: f"{v}_se" for v in data.data_vars}),
+                ]
+            )
+        elif name.endswith("map"):
+            small[name] = data
+        else:
+            small[name] = data[["held", "unheld"]].isel(held_0=-1, unheld_0=-1).mean("seed")
+    return small
+
+
+def verdict(config: Config, found: Mapping[str, xr.Dataset]) -> Verdict:
+    """Compare with the prediction, under each perception."""
+    outcomes = []
+    for p in config.perceptions:
+        outcomes += _findings(p, {n.removeprefix(f"{p}."): c for n, c in found.items()})
+    return Verdict("fear_of_loss_collapse", PREDICTION, REFUTATION, tuple(outcomes))
+
+
+def _findings(p: str, found: Mapping[str, xr.Dataset]) -> list[Finding]:
+    arms = {k: found[f"arms.{k}"] for k in KINDS}
+
+    def held(d: xr.Dataset, condition: str) -> xr.DataArray:
+        return d["held"].sel(condition=condition).isel(held_0=-1)
+
+    def fall(d: xr.Dataset, arm: str) -> xr.DataArray:
+        return held(d, f"{arm}, fear {LOW}") - held(d, f"{arm}, fear {HIGH}")
+
+    def needs(arm: str) -> Callable[[xr.Dataset], xr.DataArray]:
+        return lambda d: NEEDS * fall(d, "practice") - fall(d, arm)
+
+    def hurts(d: xr.Dataset, other: str) -> xr.DataArray:
+        at = d["unheld"].isel(unheld_0=-1)
+        return at.sel(condition=f"{other}, maintain forced") - at.sel(
+            condition=f"{other}, monitor forced"
+        )
+
+    def interaction(d: xr.Dataset) -> xr.DataArray:
+        return hurts(d, "imagined other") - hurts(d, "real other")
+
+    falls = signs(lambda d: fall(d, "practice"), arms)
+    stays = signs(lambda d: fall(d, "real other"), arms)
+    curve = {f: float(held(arms["reference"], f"practice, fear {f}").mean()) for f in FEARS}
+    steep = _steepness(list(FEARS), list(curve.values()))
+    kappa, selfless, stare = (
+        signs(needs(a), arms) for a in ("kappa 0", "self fixed", "no monitor")
+    )
+    both = signs(interaction, arms)
+    order = _order(arms["reference"])
+    folds = _folds(found["map"])
+    off = found["without"]["held"].isel(model=0, condition=0, held_0=-1)
+    return [
+        Finding(
+            "threshold_in_kappa",
+            "above some kappa, and not at 0, the session map has two stable states",
+            folds["stable_at_0"] <= 1 and folds["most_stable"] >= 2,
+            folds,
+            perception=p,
+            claim=7,
+        ),
+        Finding(
+            "falls_without_withdrawal",
+            "the held belief falls from fear .05 to .8, though nobody withdraws",
+            _holds(falls),
+            falls,
+            share=falls["share"],
+            perception=p,
+            claim=7,
+        ),
+        Finding(
+            "falls_with_a_real_other",
+            "the same with a real other who never leaves",
+            _holds(stays),
+            stays,
+            share=stays["share"],
+            perception=p,
+            claim=7,
+            decides=False,
+        ),
+        Finding(
+            "not_linear_in_fear",
+            "the steepest stretch of the fall is half as steep again as the whole",
+            steep >= STEEPER,
+            {"steepness": steep} | {f"held_at_{f}": v for f, v in curve.items()},
+            perception=p,
+            claim=7,
+        ),
+        Finding(
+            "needs_kappa",
+            "with kappa = 0 less than half of the fall is left",
+            _holds(kappa),
+            kappa,
+            share=kappa["share"],
+            perception=p,
+            claim=7,
+        ),
+        Finding(
+            "needs_shame",
+            "with the self fixed at accepted less than half of the fall is left",
+            _holds(selfless),
+            selfless,
+            share=selfless["share"],
+            perception=p,
+            claim=7,
+        ),
+        Finding(
+            "needs_monitoring",
+            "without the option to monitor less than half of the fall is left",
+            _holds(stare),
+            stare,
+            share=stare["share"],
+            perception=p,
+            claim=7,
+        ),
+        Finding(
+            "order_of_collapse",
+            "after a step of fear alarm moves first, then checking, then the belief is lost",
+            order["alarm"] <= order["checking"] <= order["loss"],
+            order,
+            perception=p,
+            claim=7,
+        ),
+        Finding(
+            "monitoring_hurts_imagined_not_real",
+            "forced monitoring costs the belief in an imagined other more than in a real one",
+            _holds(both) and float(hurts(arms["reference"], "imagined other").mean()) > 0,
+            both
+            | {
+                "imagined": float(hurts(arms["reference"], "imagined other").mean()),
+                "real": float(hurts(arms["reference"], "real other").mean()),
+            },
+            share=both["share"],
+            perception=p,
+            claim=8,
+        ),
+        Finding(
+            "unstable_beside_contingent",
+            "a law that is unstable, whatever one does, lowers the belief too",
+            float((held(arms["reference"], f"practice, fear {LOW}")
+                   - held(arms["reference"], "unstable law")).mean()) > 0,
+            {
+                "fall_if_unstable": float((held(arms["reference"], f"practice, fear {LOW}")
+                                           - held(arms["reference"], "unstable law")).mean()),
+                "fall_if_contingent": falls["mean"],
+                "fall_if_unstable_self_fixed": float((
+                    held(arms["reference"], f"self fixed, fear {LOW}")
+                    - held(arms["reference"], "unstable law, self fixed")).mean()),
+            },
+            perception=p,
+            claim=7,
+            decides=False,
+        ),
+        Finding(
+            "nothing_without_benevolent",
+            "with agents.benevolent switched off there is no belief to lose",
+            bool(off.max() == 0),
+            {"held": float(off.max())},
+            perception=p,
+            kind="BUILT-IN",
+            claim=7,
+            decides=False,
+        ),
+    ]
+
+
+def _holds(found: Mapping[str, float]) -> bool:
+    """Beyond two standard errors at the reference, and in at least .8 of draws."""
+    sure = np.isnan(found["se"]) or found["mean"] > 2 * found["se"]
+    return bool(found["mean"] > 0 and sure and found["share"] >= ROBUST)
+
+
+def _steepness(x: list[float], y: list[float]) -> float:
+    """Steepest local fall, over the mean one."""
+    slopes = -np.diff(y) / np.diff(x)
+    whole = (y[0] - y[-1]) / (x[-1] - x[0])
+    return float(slopes.max() / whole) if whole > 0 else float("nan")
+
+
+def _order(data: xr.Dataset) -> dict[str, float]:
+    """Step at which each readout has gone half its way, fear against no fear, seeds averaged."""
+    course = data["course"].isel(model=0)
+    after = course.sel(condition=f"practice, fear {HIGH}")
+    before = course.sel(condition=f"practice, fear {LOW}")
+    gap = (after - before).mean("seed").values  # (step, readout)
+    found = {}
+    for i, name in enumerate(ORDER):
+        path = gap[:, i]
+        last = path[-5:].mean()
+        reached = np.flatnonzero(path * np.sign(last) >= abs(last) / 2)
+        found[name] = float(reached[0] + 1) if reached.size else float("nan")
+        found[f"{name}_change"] = float(last)
+    return found
+
+
+def _folds(data: xr.Dataset) -> dict[str, float]:
+    """Stable states along fear, by kappa; the first kappa with two; hysteresis in trust."""
+    stable, areas = {}, {}
+    for k in KAPPAS:
+        drift = data["trust_after"].sel(kappa=k) - data["trust"]
+        found = [fixed_points(np.array(TRUSTS), drift.sel(fear=f).values) for f in FEARS]
+        stable[k] = max(sum(s for _, s in points) for points in found)
+        up, down = hysteresis(np.array(TRUSTS), drift.values)
+        areas[k] = float(np.trapezoid(np.abs(down - up), FEARS))
+    two = [k for k, n in stable.items() if n >= 2]
+    joint = settle(data, kappa=max(KAPPAS))
+    return {
+        "stable_at_0": stable[0.0],
+        "most_stable": max(stable.values()),
+        "first_kappa_with_two": min(two) if two else float("nan"),
+        "hysteresis_at_0": areas[0.0],
+        "largest_hysteresis": max(areas.values()),
+        "resting_points_when_fear_learns": float(len(joint)),
+    }
+
+
+# ------------------------------------------------------------------ what is run
+
+
+def _conditions() -> dict[str, Condition]:
+    real, imagined = _world("real_other"), _world("imagined_other")
+
+    def at(fear: float, world: Mapping[str, float], /, **mind: float) -> Condition:
+        # Free at every step: a practice that forbids checking could not show it.
+        return Condition({"fear_of_loss": fear, **mind}, world, allowed=FREE)
+
+    conditions = {f"practice, fear {f}": at(f, imagined) for f in (LOW, HIGH, *FEARS)}
+    for f in (LOW, HIGH):
+        conditions |= {
+            f"real other, fear {f}": at(f, real),
+            f"kappa 0, fear {f}": at(f, imagined, kappa=0.0),
+            f"self fixed, fear {f}": at(f, imagined, **CALM_SELF),
+            f"no monitor, fear {f}": Condition(
+                {"fear_of_loss": f}, imagined, allowed=(MAINTAIN, WITHDRAW)
+            ),
+        }
+    unstable = {"fear_of_loss": 0.0, "instability": HIGH}
+    conditions["unstable law"] = Condition(unstable, imagined, allowed=FREE)
+    conditions["unstable law, self fixed"] = Condition(unstable | CALM_SELF, imagined, allowed=FREE)
+    for other, world in (("real other", real), ("imagined other", imagined)):
+        for name, choice in (("maintain", MAINTAIN), ("monitor", MONITOR)):
+            conditions[f"{other}, {name} forced"] = Condition({}, world, allowed=(choice,))
+    return conditions
+
+
+def _arms(config: Config, p: str, kind: str) -> xr.Dataset:
+    model = load_model("attachment_core")
+    fixed = ("fear_of_loss", "instability", "awareness", "kappa", "shame", "wound")
+    ranges = sweep(model, MIND, fixed) | {"kappa": (0.3, 1.5), "wound": (0.1, 0.3), "shame": (0.1, 0.7)}
+    group = population(
+        kind,
+        model,
+        ranges,
+        n=config.n_shuffles if kind == "shuffles" else config.n_draws,
+        n_seeds=config.n_seeds if kind == "reference" else config.n_paired,
+        seed=config.seed,
+        fixed=("kappa",),
+    )
+    study = _study(config, p, model, config.n_sessions)
+    return live(
+        study,
+        group,
+        _conditions(),
+        _belief,
+        mind=MIND,
+        defaults=DEFAULTS,
+        seed=config.seed,
+    )
+
+
+def _map(config: Config, p: str) -> xr.Dataset:
+    """One session from each (kappa, fear, trust): what the unheld belief is at its end."""
+    model = load_model("attachment_core")
+    points = np.array(list(product(KAPPAS, FEARS, TRUSTS)))
+    group = Population(
+        "map",
+        (model,) * len(points),
+        {k: points[:, i] for i, k in enumerate(("kappa", "fear_of_loss", "trust"))},
+        tuple(str(i) for i in range(len(points))),
+        config.n_map,
+    )
+    conditions = {"practice": Condition({}, _world("imagined_other"), allowed=FREE)}
+    data = live(
+        _study(config, p, model, 1),
+        group,
+        conditions,
+        _ends,
+        mind={"hostility": 0.0},
+        defaults=DEFAULTS,
+        seed=config.seed,
+    )
+    shape = (len(KAPPAS), len(FEARS), len(TRUSTS))
+    coords = {"kappa": list(KAPPAS), "fear": list(FEARS), "trust": list(TRUSTS)}
+    axes = ("kappa", "fear", "trust")
+    at = data.isel(condition=0)
+    found = {}
+    for name in ("trust_after", "fear_after"):
+        found[name] = (axes, at[name].mean("seed").values.reshape(shape))
+        error = at[name].std("seed") / np.sqrt(config.n_map)
+        found[f"{name}_se"] = (axes, error.values.reshape(shape))
+    return xr.Dataset(found, coords)
+
+
+def _without(config: Config, p: str) -> xr.Dataset:
+    model = load_model("attachment_core").without("agents.benevolent")
+    group = population(
+        "reference", model, {}, n=1, n_seeds=config.n_paired, seed=config.seed
+    )
+    conditions = {"benevolent off": Condition({"fear_of_loss": HIGH}, {})}
+    study = _study(config, p, model, config.n_sessions)
+    return live(
+        study,
+        group,
+        conditions,
+        _belief,
+        mind=MIND,
+        defaults=DEFAULTS,
+        seed=config.seed,
+    )
+
+
+def _study(config: Config, p: str, model: Any, n_sessions: int) -> Study:
+    practice = load_practice("loving_kindness")
+    return Study(
+        perception=Exact() if p == "exact" else MeanField("fpi"),
+        program=compile_program(practice, model.layout),
+        days=days(practice, n_sessions),
+        D=("agents", "law"),
+    )
+
+
+def _world(name: str) -> dict[str, float]:
+    known = load_model("attachment_core").parameters
+    return {k: v for k, v in load_world(name).items() if k in known}
+
+
+AGENTS, THREAT, LAW, BENEVOLENT, LAST = 1, 2, 4, 2, 10
+
+
+def _belief(record: Record, arm: Arm) -> dict[str, Any]:
+    """By session: belief held and unheld; by step of the first session: alarm, checking, loss."""
+    import jax.numpy as jnp
+
+    d = record.decision
+    unheld = d.posterior[AGENTS][..., BENEVOLENT]
+    held = d.held[AGENTS][..., BENEVOLENT]
+    alarm = d.posterior[THREAT][0, :, 1]
+    checking = d.plan.q_pi[0, :, MONITOR]
+    return {
+        "held": held[:, -LAST:].mean(-1),
+        "unheld": unheld[:, -LAST:].mean(-1),
+        "fear": 1 - d.posterior[LAW][:, -1, 0],
+        "checking": (d.choice == MONITOR).mean(-1),
+        "course": jnp.stack([alarm, checking, 1 - held[0]], -1),
+    }
+
+
+def _ends(record: Record, arm: Arm) -> dict[str, Any]:
+    d = record.decision
+    return {
+        "trust_after": d.posterior[AGENTS][0, -1, BENEVOLENT],
+        "fear_after": 1 - d.posterior[LAW][0, -1, 0],
+    }
