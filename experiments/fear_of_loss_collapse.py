@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -36,8 +37,8 @@ PREDICTION = (
 )
 REFUTATION = (
     "One stable state at every kappa, or a fall that is linear in fear; or as deep a fall with "
-    "kappa = 0 or the self fixed; or loss before checking; or forced checking hurts the belief in a "
-    "real other as much."
+    "kappa = 0 or the self fixed; or loss before checking; or forced checking hurts the belief in "
+    "a real other as much."
 )
 ABLATION = "kappa = 0; no monitor; self fixed; benevolent excluded; unstable instead of contingent"
 NULL = "kappa = 0: contingency in name only"
@@ -81,13 +82,13 @@ DEEP = Config(n_seeds=200, n_draws=500, n_shuffles=100, n_map=200)
 
 
 def cells(config: Config) -> dict[str, Callable[[], xr.Dataset]]:
-    """Per perception: the arms in four populations, the session map, and the mind without the other."""
+    """Per perception: the arms in four populations, the session map, the mind without the other."""
     work: dict[str, Callable[[], xr.Dataset]] = {}
     for p in config.perceptions:
         for kind in KINDS:
-            work[f"{p}.arms.{kind}"] = lambda p=p, k=kind: _arms(config, p, k)
-        work[f"{p}.map"] = lambda p=p: _map(config, p)
-        work[f"{p}.without"] = lambda p=p: _without(config, p)
+            work[f"{p}.arms.{kind}"] = partial(_arms, config, p, kind)
+        work[f"{p}.map"] = partial(_map, config, p)
+        work[f"{p}.without"] = partial(_without, config, p)
     return work
 
 
@@ -242,15 +243,27 @@ def _findings(p: str, found: Mapping[str, xr.Dataset]) -> list[Finding]:
         Finding(
             "unstable_beside_contingent",
             "a law that is unstable, whatever one does, lowers the belief too",
-            float((held(arms["reference"], f"practice, fear {LOW}")
-                   - held(arms["reference"], "unstable law")).mean()) > 0,
+            float(
+                (
+                    held(arms["reference"], f"practice, fear {LOW}")
+                    - held(arms["reference"], "unstable law")
+                ).mean()
+            )
+            > 0,
             {
-                "fall_if_unstable": float((held(arms["reference"], f"practice, fear {LOW}")
-                                           - held(arms["reference"], "unstable law")).mean()),
+                "fall_if_unstable": float(
+                    (
+                        held(arms["reference"], f"practice, fear {LOW}")
+                        - held(arms["reference"], "unstable law")
+                    ).mean()
+                ),
                 "fall_if_contingent": falls["mean"],
-                "fall_if_unstable_self_fixed": float((
-                    held(arms["reference"], f"self fixed, fear {LOW}")
-                    - held(arms["reference"], "unstable law, self fixed")).mean()),
+                "fall_if_unstable_self_fixed": float(
+                    (
+                        held(arms["reference"], f"self fixed, fear {LOW}")
+                        - held(arms["reference"], "unstable law, self fixed")
+                    ).mean()
+                ),
             },
             perception=p,
             claim=7,
@@ -351,7 +364,11 @@ def _conditions() -> dict[str, Condition]:
 def _arms(config: Config, p: str, kind: str) -> xr.Dataset:
     model = load_model("attachment_core")
     fixed = ("fear_of_loss", "instability", "awareness", "kappa", "shame", "wound")
-    ranges = sweep(model, MIND, fixed) | {"kappa": (0.3, 1.5), "wound": (0.1, 0.3), "shame": (0.1, 0.7)}
+    ranges = sweep(model, MIND, fixed) | {
+        "kappa": (0.3, 1.5),
+        "wound": (0.1, 0.3),
+        "shame": (0.1, 0.7),
+    }
     group = population(
         kind,
         model,
@@ -408,9 +425,7 @@ def _map(config: Config, p: str) -> xr.Dataset:
 
 def _without(config: Config, p: str) -> xr.Dataset:
     model = load_model("attachment_core").without("agents.benevolent")
-    group = population(
-        "reference", model, {}, n=1, n_seeds=config.n_paired, seed=config.seed
-    )
+    group = population("reference", model, {}, n=1, n_seeds=config.n_paired, seed=config.seed)
     conditions = {"benevolent off": Condition({"fear_of_loss": HIGH}, {})}
     study = _study(config, p, model, config.n_sessions)
     return live(

@@ -1,16 +1,17 @@
 """F3. Who pays for belief? The posterior becomes the prior: but what moved the posterior?
 
-Four sources (practice with a body loop, the same with the loop cut, a real other, no practice) cross
-authorship awareness (does the mind know that holding makes calm?) and stance (free, or held to
-`maintain`). Beside them the *fiat* arm, in which the held belief is counted as if it were evidence,
-and the route through what one's own act does: orienting leads to safety (a learned B).
+Four sources (practice with a body loop, the same with the loop cut, a real other, no practice)
+cross authorship awareness (does the mind know that holding makes calm?) and stance (free, or held
+to `maintain`). Beside them the *fiat* arm, in which the held belief is counted as if it were
+evidence, and the route through what one's own act does: orienting leads to safety (a learned B).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -90,10 +91,10 @@ def cells(config: Config) -> dict[str, Callable[[], xr.Dataset]]:
     work: dict[str, Callable[[], xr.Dataset]] = {}
     for p in config.perceptions:
         for kind in KINDS:
-            work[f"{p}.main.{kind}"] = lambda p=p, k=kind: _main(config, p, k)
+            work[f"{p}.main.{kind}"] = partial(_main, config, p, kind)
         for kind in ("reference", "draws"):
-            work[f"{p}.fiat.{kind}"] = lambda p=p, k=kind: _fiat(config, p, k)
-            work[f"{p}.orienting.{kind}"] = lambda p=p, k=kind: _orienting(config, p, k)
+            work[f"{p}.fiat.{kind}"] = partial(_fiat, config, p, kind)
+            work[f"{p}.orienting.{kind}"] = partial(_orienting, config, p, kind)
     return work
 
 
@@ -220,12 +221,16 @@ def _findings(p: str, found: Mapping[str, xr.Dataset]) -> list[Finding]:
 def _ledger(p: str, data: xr.Dataset) -> list[Finding]:
     if "ledger" not in data:
         return []
-    book = data["ledger"].sel(condition="practice, naive, free").isel(model=0).mean("seed")
-    _, transitions, body, cues, _ = book.sum("ledger_0").values.tolist()
+    # Against the null, whose body and cues say what they say to everybody.
+    book = data["ledger"].isel(model=0).mean("seed").sum("ledger_0")
+    beyond = book.sel(condition="practice, naive, free") - book.sel(
+        condition="loop cut, naive, free"
+    )
+    _, transitions, body, cues, _ = beyond.values.tolist()
     return [
         Finding(
             "body_pays_more_than_cues",
-            "in the practice arm the ledger's body entries exceed what the other's cues say",
+            "beyond the loop-cut arm, the ledger's body entries exceed those of the other's cues",
             body > cues,
             {"body": body, "cues": cues, "transitions": transitions},
             perception=p,
@@ -330,7 +335,7 @@ def _live(
     summarise: Callable[..., dict[str, Any]],
     *,
     B: tuple[str, ...] = (),
-    counted: str = "unheld",
+    counted: Literal["unheld", "held"] = "unheld",
     clamped: bool = False,
     tracked: bool = False,
 ) -> xr.Dataset:

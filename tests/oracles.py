@@ -126,10 +126,6 @@ class Oracle:
         paths = self.paths(outcomes, choices, do)
         return paths.reshape(-1, len(self.states)).sum(0) / paths.sum()
 
-    def log_odds(self, q: Vector, factor: int, level: int) -> float:
-        p = self.marginal(q, [factor])[level]
-        return float(np.log(p) - np.log(1 - p))
-
     def tilt(
         self,
         q: Vector,

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from attach_ai.agent.exact import Exact
-from attach_ai.agent.slicing import by_context, select
 from attach_ai.agent.hold import Instruction, Program, blend
 from attach_ai.agent.learning import AbstractLearning, Dirichlet
 from attach_ai.agent.perception import AbstractPerception, Belief_, Evidence, Index, State
 from attach_ai.agent.planning import AbstractPlanner, ExpectedFreeEnergy, Plan
+from attach_ai.agent.slicing import by_context, select
 from attach_ai.model.pomdp import POMDP
 
 

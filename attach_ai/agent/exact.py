@@ -59,7 +59,9 @@ class Exact(AbstractPerception):
             self.contraction == "auto" and layout.n_hidden <= DENSE_UP_TO
         )
         return ExactTables(
-            likelihood=tuple(likelihood_by_context(pomdp, m) for m in range(len(layout.modalities))),
+            likelihood=tuple(
+                likelihood_by_context(pomdp, m) for m in range(len(layout.modalities))
+            ),
             factors=factors,
             transition=_dense(layout, factors) if dense else None,
             layout=layout,
@@ -213,7 +215,10 @@ def _contraction(layout: Layout) -> str:
     n = len(layout.hidden)
     now, then = "abcdefghijklm"[:n], "nopqrstuvwxyz"[:n]
     tables = [
-        then[i] + "".join(now[layout.hidden.index(p)] for p in layout.factors[f].parents if p in layout.hidden)
+        then[i]
+        + "".join(
+            now[layout.hidden.index(p)] for p in layout.factors[f].parents if p in layout.hidden
+        )
         for i, f in enumerate(layout.hidden)
     ]
     return f"{now},{','.join(tables)}->{then}"
@@ -221,7 +226,7 @@ def _contraction(layout: Layout) -> str:
 
 def _dense(layout: Layout, factors: tuple[Array, ...]) -> Array:
     """One (next joint, joint) matrix per context and choice: a broadcast product of the factors."""
-    n, joint = len(layout.hidden), jnp.ones((), factors[0].dtype)
+    joint = jnp.ones((), factors[0].dtype)
     for i, f in enumerate(layout.hidden):
         parents = layout.factors[f].parents
         then = [size if k == i else 1 for k, size in enumerate(layout.shape)]

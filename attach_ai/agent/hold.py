@@ -7,8 +7,10 @@ and which actions allowed, at each step of a session.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
@@ -33,7 +35,11 @@ class AbstractOperator(eqx.Module):
 
     @abstractmethod
     def apply(
-        self, perception: AbstractPerception, tables: Tables, belief: Belief_, gate: Float[Array, ""]
+        self,
+        perception: AbstractPerception,
+        tables: Tables,
+        belief: Belief_,
+        gate: Float[Array, ""],
     ) -> Belief_:
         """The belief under the operation; `gate` is 1 where it acts and 0 where it does not."""
 
@@ -50,7 +56,11 @@ class Field(AbstractOperator):
         return False
 
     def apply(
-        self, perception: AbstractPerception, tables: Tables, belief: Belief_, gate: Float[Array, ""]
+        self,
+        perception: AbstractPerception,
+        tables: Tables,
+        belief: Belief_,
+        gate: Float[Array, ""],
     ) -> Belief_:
         f, level = tables.layout.level(f"{self.factor}.{self.level}")
         return perception.tilt(tables, belief, f, level, self.strength * gate)
@@ -67,7 +77,11 @@ class Clamp(AbstractOperator):
         return True
 
     def apply(
-        self, perception: AbstractPerception, tables: Tables, belief: Belief_, gate: Float[Array, ""]
+        self,
+        perception: AbstractPerception,
+        tables: Tables,
+        belief: Belief_,
+        gate: Float[Array, ""],
     ) -> Belief_:
         f, level = tables.layout.level(f"{self.factor}.{self.level}")
         return blend(gate, perception.clamp(tables, belief, f, level), belief)
@@ -123,8 +137,6 @@ class Instruction(eqx.Module):
 
 def blend(gate: Float[Array, ""], on: Belief_, off: Belief_) -> Belief_:
     """`on` where the gate is open, `off` where it is closed, leaf by leaf."""
-    import jax
-
     return jax.tree.map(lambda a, b: jnp.where(gate > 0, a, b), on, off)
 
 
@@ -161,9 +173,7 @@ def compile_program(practice: Practice, layout: Layout, **parameters: float | Ar
     )
 
 
-def _checked(
-    practice: Practice, parameters: dict[str, float | Array]
-) -> dict[str, float | Array]:
+def _checked(practice: Practice, parameters: dict[str, float | Array]) -> dict[str, float | Array]:
     place = practice.place / "parameters"
     for name, value in parameters.items():
         if name not in practice.parameters:
@@ -176,7 +186,7 @@ def _checked(
 
 
 def _permitted(
-    allowed: dict[str, tuple[str, ...]] | None, layout: Layout, choice: tuple[int, ...]
+    allowed: Mapping[str, tuple[str, ...]] | None, layout: Layout, choice: tuple[int, ...]
 ) -> bool:
     if allowed is None:
         return True
@@ -213,7 +223,9 @@ def _gates(practice: Practice, spec: OperatorSpec, layout: Layout) -> list[float
     return [
         float(
             all(
-                layout.factors[layout.factor(name)].levels[c[layout.known.index(layout.factor(name))]]
+                layout.factors[layout.factor(name)].levels[
+                    c[layout.known.index(layout.factor(name))]
+                ]
                 in levels
                 for name, levels in spec.while_.items()
             )

@@ -1,4 +1,4 @@
-"""What a session leaves behind: anchored Dirichlet counts (MODEL.md, "Learning at the boundary")."""
+"""What a session leaves behind: anchored Dirichlet counts (MODEL.md, "Learning")."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class AbstractLearning(eqx.Module):
     ) -> Counts:
         """Counts after one boundary, and `rest` further ones without evidence.
 
-        `evidence` is what the session adds at rate one, `gain` 1 (or 0: the session teaches nothing).
+        `evidence` is what the session adds at rate one, `gain` is 1, or 0 where the
+        session teaches nothing.
         """
 
     @abstractmethod
@@ -67,7 +68,9 @@ class Dirichlet(AbstractLearning):
         counts = {}
         for name, table, f in self.tables(pomdp.layout):
             if name not in pomdp.counts:
-                raise InputError(f"learning {name} needs its prior strength in [counts]", "learning")
+                raise InputError(
+                    f"learning {name} needs its prior strength in [counts]", "learning"
+                )
             if f in pomdp.layout.known:
                 raise InputError(f"{name} is set by an action and cannot be learned", "learning")
             counts[name] = pomdp.counts[name] * getattr(pomdp, table)[f]

@@ -61,7 +61,7 @@ class AbstractPerception(eqx.Module):
         outcome: Int[Array, " modality"],
         which: tuple[int, ...] | None = None,
     ) -> tuple[State, Belief_, Evidence]:
-        """Take in an outcome (-1: unseen, its A is skipped); `which` limits it to some modalities."""
+        """Take in an outcome (-1: unseen, its A is skipped), or only the modalities `which`."""
 
     @abstractmethod
     def forecast(self, tables: Tables, belief: Belief_, context: Index) -> Belief_:
@@ -74,7 +74,9 @@ class AbstractPerception(eqx.Module):
         """The state that expects the next outcome, once a choice is made."""
 
     @abstractmethod
-    def read(self, tables: Tables, belief: Belief_, factors: tuple[int, ...]) -> Float[Array, "..."]:
+    def read(
+        self, tables: Tables, belief: Belief_, factors: tuple[int, ...]
+    ) -> Float[Array, "..."]:
         """Joint probability over some hidden factors, one axis each, in the order given."""
 
     @abstractmethod

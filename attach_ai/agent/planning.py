@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from math import prod
+from operator import itemgetter
 from typing import Any, Literal
 
 import equinox as eqx
@@ -138,28 +140,19 @@ class ExpectedFreeEnergy(AbstractPlanner):
         # One axis per step of the policy: terms are (n,) * depth + (3,) after each depth.
         terms = jnp.zeros((3,), log_E.dtype)
         prior = jnp.zeros((), log_E.dtype)
-        ahead = forecast  # leading axes: choices so far
+        ahead = forecast  # leading axes: choices so far, then the next choice
         for depth in range(self.horizon):
-            columns, nexts, last = [], [], depth + 1 == self.horizon
+            last = depth + 1 == self.horizon
+            columns, nexts = [], []
             for u in range(n):
-                context = plans.context_after[u]
-
-                def look(belief: Belief_, u: int = u, context: int = context, last=last) -> tuple:
-                    if self.foresees_hold:
-                        belief = hold(belief, context)
-                    found = self._terms(perception, tables, plans.prospects[u], belief)
-                    deeper = None
-                    if not last:
-                        deeper = perception.forecast(tables, belief, context)
-                    return found, deeper
-
+                here = (slice(None),) * depth + (u,)
+                look = partial(self._look, perception, tables, plans, hold, u, last)
                 for _ in range(depth):
                     look = jax.vmap(look)
-                found, deeper = look(jax.tree.map(lambda x: x[(slice(None),) * depth + (u,)], ahead))
+                found, deeper = look(jax.tree.map(itemgetter(here), ahead))
                 columns.append(found)
                 nexts.append(deeper)
-            here = jnp.stack(columns, axis=depth)  # (*choices so far, choice, 3)
-            terms = terms[..., None, :] + here
+            terms = terms[..., None, :] + jnp.stack(columns, axis=depth)
             prior = jnp.add.outer(prior, log_E)
             if not last:
                 ahead = jax.tree.map(lambda *x, at=depth: jnp.stack(x, axis=at), *nexts)
@@ -181,6 +174,23 @@ class ExpectedFreeEnergy(AbstractPlanner):
             epistemic=predictive - ambiguity,
             log_p=sharpen(first, self.alpha),
         )
+
+    def _look(
+        self,
+        perception: AbstractPerception,
+        tables: Tables,
+        plans: PlanTables,
+        hold: Hold,
+        choice: int,
+        last: bool,
+        belief: Belief_,
+    ) -> tuple[Float[Array, "3"], Belief_ | None]:
+        """What one choice brings: the terms of its step and, unless it is the last, the next."""
+        context = plans.context_after[choice]
+        if self.foresees_hold:
+            belief = hold(belief, context)
+        found = self._terms(perception, tables, plans.prospects[choice], belief)
+        return found, None if last else perception.forecast(tables, belief, context)
 
     def _terms(
         self, perception: AbstractPerception, tables: Tables, prospect: Prospect, belief: Belief_
@@ -238,7 +248,7 @@ def sharpen(log_p: Float[Array, " choice"], alpha: Float[Array, ""]) -> Float[Ar
 
 
 def policies(layout: Layout, horizon: int) -> list[tuple[int, ...]]:
-    """All policies in the order of `Plan`'s axes: sequences of choice indices, last step fastest."""
+    """All policies, in the order of `Plan`: sequences of choice indices, last step fastest."""
     return list(product(range(len(layout.choices)), repeat=horizon))
 
 

@@ -32,7 +32,9 @@ def likelihood_by_context(pomdp: POMDP, m: int) -> Array:
     """The same with one axis per hidden factor, of length 1 where A[m] does not read it."""
     layout = pomdp.layout
     parents = layout.modalities[m].parents
-    shape = tuple(n if f in parents else 1 for f, n in zip(layout.hidden, layout.shape, strict=True))
+    shape = tuple(
+        n if f in parents else 1 for f, n in zip(layout.hidden, layout.shape, strict=True)
+    )
     a = by_context(pomdp, m)
     return a.reshape(*a.shape[:2], *shape)
 
@@ -49,7 +51,10 @@ def _choices_first(layout: Layout, table: Array, actions: tuple[int, ...]) -> Ar
     n = table.ndim - len(actions)
     sizes = table.shape[n:]
     flat = jnp.moveaxis(table.reshape(*table.shape[:n], -1), -1, 0)
-    index = [np.ravel_multi_index([u[a] for a in actions], sizes) if actions else 0 for u in layout.choices]
+    index = [
+        np.ravel_multi_index([u[a] for a in actions], sizes) if actions else 0
+        for u in layout.choices
+    ]
     return flat[np.array(index, np.int32)]
 
 
@@ -85,7 +90,9 @@ def spread_counts(
     actions = jnp.asarray(layout.choices, jnp.int32).reshape(len(layout.choices), -1)
     for i, p in enumerate(spec.parents):
         if p in layout.known:
-            seen = jax.nn.one_hot(table[contexts, layout.known.index(p)], levels[i], dtype=counts.dtype)
+            seen = jax.nn.one_hot(
+                table[contexts, layout.known.index(p)], levels[i], dtype=counts.dtype
+            )
             counts = jnp.expand_dims(counts, i + 2) * _along(seen, counts.ndim + 1, i + 2)
     for a in spec.actions:
         n = len(layout.actions[a].levels)

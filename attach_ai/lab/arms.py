@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -55,7 +55,7 @@ class Study(eqx.Module):
     days: Days
     D: tuple[str, ...] = eqx.field(static=True, default=())
     B: tuple[str, ...] = eqx.field(static=True, default=())
-    counted: str = eqx.field(static=True, default="unheld")
+    counted: Literal["unheld", "held"] = eqx.field(static=True, default="unheld")
     track: tuple[int, int] | None = eqx.field(static=True, default=None)
 
     def live(self, arm: Arm, key: Array) -> Record:

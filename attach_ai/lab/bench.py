@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from math import ceil
 from pathlib import Path
 from statistics import median
@@ -126,6 +127,7 @@ class _Bout:
         self.days = Days(practised=jnp.ones(1), rest=jnp.zeros(1))
         # Nothing is fed back: every outcome comes from the process, as in pymdp's environment.
         self.world = World(process=self.pomdp, inner=Inner(rate=1.0, gain=0.0))
+        self.theirs = cache(self._theirs)  # the same whether our tables are shared or not
 
     def ours(self, n: int, own: bool, chunk: int | None = CHUNK) -> tuple[Any, Any]:
         """The closed loop of `n` minds as a jitted function of (pomdp, keys), and its pomdp."""
@@ -144,7 +146,7 @@ class _Bout:
         pomdp = jax.vmap(lambda t: self.model.build(trust=t))(trust) if own else self.pomdp
         return jax.jit(lives), pomdp
 
-    def theirs(self, n: int) -> tuple[Any, Any]:
+    def _theirs(self, n: int) -> tuple[Any, Any]:
         """pymdp's rollout of `n` agents as a jitted function of (arrays, key), and its arrays."""
         from pymdp.envs.rollout import rollout as pymdp_rollout
 

@@ -1,4 +1,4 @@
-"""Designs: which parameters are drawn, how a sign is counted, and what a verdict is tested against."""
+"""Designs: which parameters are drawn, and what a verdict is tested against."""
 
 from __future__ import annotations
 
@@ -58,13 +58,7 @@ def _deal(key: Array, table: Array, axes: list[int]) -> Array:
     return jnp.moveaxis(dealt.reshape(front.shape), range(len(axes)), axes)
 
 
-def share_positive(values: Float[np.ndarray, " draw"]) -> float:
-    """Share of draws in which a difference is positive; what cannot be told (NaN) does not count."""
-    known = values[np.isfinite(values)]
-    return float(np.mean(known > 0)) if known.size else float("nan")
-
-
-# Ranges of SCIENCE.md 3.5 for what the seeds leave open; `sweep` adds the values marked as assumptions.
+# Ranges of SCIENCE.md 3.5 for what the seeds leave open; `sweep` adds what is marked an assumption.
 RANGES: Ranges = {
     "hold": (0.5, 4.0),
     "gain": (0.2, 1.0),
@@ -104,10 +98,10 @@ def sweep(
     return {k: r for k, r in ranges.items() if k not in fixed and k in known}
 
 
-# What is swept though no model declares it: the practice's strength, the body loop, choice, learning.
+# Swept though no model declares it: the practice's strength, the body loop, choice, learning.
 OUTSIDE = ("hold", "gain", "rate", "gamma", "retention", "eta")
 
-# Declared structural variants of the core: edges cut or added, and other ways for causes to combine.
+# Declared structural variants of the core: edges cut or added, other ways for causes to combine.
 VARIANTS: Mapping[str, Mapping[str, float]] = {
     "shame spares own calm": {"contamination": 0.0},
     "shame spoils received calm": {"contamination": 1.0, "contam_received": 1.0},

@@ -1,9 +1,9 @@
 """Populations of models: the reference point, draws around it, structural variants, shuffles.
 
-Every experiment asks its questions of all four: the reference gives the size of an effect, draws the
-share of parameter space in which its sign holds, variants the share of structures, and shuffles the
-false-pass rate, the share in which it holds though the edges it speaks of are gone (MODEL.md, "Keys,
-sizes, budgets").
+Every experiment asks its questions of all four: the reference gives the size of an effect, draws
+the share of parameter space in which its sign holds, variants the share of structures, and shuffles
+the false-pass rate, the share in which it holds though the edges it speaks of are gone (MODEL.md,
+"Keys, sizes, budgets").
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ KINDS = ("reference", "draws", "variants", "shuffles")
 class Condition:
     """One arm before it is built: what differs in the mind, in the world, in practice and loop.
 
-    `practised`: whether the practice's operators act and restrict choice; `allowed`: choices allowed
-    at every step instead of the practice's; `gain`: the body loop's, None for the population's own.
+    `practised`: whether the practice's operators act and restrict choice; `allowed`: choices
+    allowed at every step instead of the practice's; `gain`: the body loop's, None for the
+    population's own.
     """
 
     mind: Values = field(default_factory=dict)
@@ -47,7 +48,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Population:
-    """`n` models, each a set of parameter values; `models[i]` declares the i-th (all one layout)."""
+    """`n` models of one layout, each a set of parameter values; `models[i]` declares the i-th."""
 
     kind: str
     models: tuple[Model, ...]
@@ -114,8 +115,10 @@ def population(
     chosen = {k: v for k, v in VARIANTS.items() if not set(v) & set(fixed)}
     names = [*dict.fromkeys(k for v in chosen.values() for k in v)]
     values = {
-        name: [*(v.get(name, model.defaults[name]) for v in chosen.values())]
-        + [model.defaults[name]] * len(COMBINATIONS)
+        name: np.array(
+            [v.get(name, model.defaults[name]) for v in chosen.values()]
+            + [model.defaults[name]] * len(COMBINATIONS)
+        )
         for name in names
     }
     models = (model,) * len(chosen) + tuple(model.combining(how) for how in COMBINATIONS)
@@ -151,10 +154,12 @@ def live(
             built[key] = group.build(base, override)
         return built[key]
 
-    arms = concatenate([
-        _arm(study.program, group, c, build(mind, c.mind), build({}, c.world), defaults)
-        for c in conditions.values()
-    ])
+    arms = concatenate(
+        [
+            _arm(study.program, group, c, build(mind, c.mind), build({}, c.world), defaults)
+            for c in conditions.values()
+        ]
+    )
     keys = jax.random.split(jax.random.key(seed), group.n_seeds)
     found = live_all(study, arms, keys, summary)
     lead = (len(conditions), group.n, group.n_seeds)

@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import numpy as np
-
-Result = TypeVar("Result")
 
 # Measured on two cores (docs/decisions.md): past about 128 minds a chunk's beliefs and tables fall
 # out of the cache, and one chunk per core beats one batch over both.
 CHUNK = 128
 
 
-def in_chunks(fn: Callable[..., Result], batch: Any, *, chunk: int = CHUNK) -> Result:
-    """`fn(batch)` piece by piece: every leaf of `batch` and of the result leads with the batch axis.
+def in_chunks(fn: Callable[[Any], Any], batch: Any, *, chunk: int = CHUNK) -> Any:
+    """`fn(batch)` piece by piece: leaves of `batch` and of the result lead with the batch axis.
 
     `fn` should be jitted and already mapped over its batch; it runs in one thread per core, each on
     its own chunk (XLA releases the interpreter lock). The last chunk is padded, so that `fn`

@@ -128,7 +128,7 @@ def _session(
         given, on, may = x
         now = Instruction(program.operators, on, may, program.gates)
         context = belief.context
-        if life.world is None:
+        if life.world is None or state is None:
             belief, decision = agent.step(
                 tables, belief, given.outcome, now, choice=given.choice, track=life.track
             )

@@ -23,9 +23,10 @@ class Trajectory:
     """The record of one mind (or of many: a leading `mind` dimension), with names.
 
     `tree` is an `xarray.DataTree` with the groups belief, expected, held (probability by factor),
-    prior and counts (learned tables, by session boundary), outcome, action (level indices, with the
-    names in the attribute `levels`), policy (q_pi, efe and its parts, in nats, by policy), vfe (vfe,
-    complexity, accuracy, effort, log_p, in nats), world (true levels), and ledger where one was kept.
+    prior and counts (learned tables, by session boundary), outcome, action (level indices, with
+    the names in the attribute `levels`), policy (q_pi, efe and its parts, in nats, by policy), vfe
+    (vfe, complexity, accuracy, effort, log_p, in nats), world (true levels), and ledger where one
+    was kept.
     """
 
     def __init__(self, tree: xr.DataTree):
@@ -108,7 +109,7 @@ def label(
         "practised": ("session", np.asarray(days.practised) > 0),
         "phase": ("step", phases),
     }
-    boundary = {"boundary": np.arange(n_sessions + 1)}
+    boundary: dict[str, Any] = {"boundary": np.arange(n_sessions + 1)}
 
     def by_factor(arrays: Any) -> xr.Dataset:
         variables, coords = {}, dict(base)
@@ -121,7 +122,11 @@ def label(
     def indices(axes: Any, values: Any) -> xr.Dataset:
         return xr.Dataset(
             {
-                x.name: (time, np.asarray(values[..., i]).astype(np.int8), {"levels": list(x.levels)})
+                x.name: (
+                    time,
+                    np.asarray(values[..., i]).astype(np.int8),
+                    {"levels": list(x.levels)},
+                )
                 for i, x in enumerate(axes)
             },
             base,
@@ -137,9 +142,7 @@ def label(
         "expected": by_factor(decision.expected),
         "held": by_factor(decision.held),
         "outcome": indices(layout.modalities, record.outcome),
-        "action": indices(
-            layout.actions, np.asarray(layout.choices)[np.asarray(decision.choice)]
-        ),
+        "action": indices(layout.actions, np.asarray(layout.choices)[np.asarray(decision.choice)]),
         "vfe": nats(
             vfe=decision.evidence.vfe,
             complexity=decision.evidence.complexity,

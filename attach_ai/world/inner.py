@@ -14,7 +14,7 @@ from attach_ai.model.layout import Layout
 
 
 class Inner(eqx.Module):
-    """x_t = (1 - rate) x_{t-1} + rate [gain A_m p~_t + (1 - gain) e_m]; the outcome is drawn from x_t.
+    """Outcomes drawn from x_t = (1 - rate) x_{t-1} + rate [gain A_m p~_t + (1 - gain) e_m].
 
     `rate` in (0, 1]: how fast body, self-talk and memory follow. `gain` in [0, 1]: how much they
     follow the held prediction A_m p~_t; 0 cuts the loop. `load`: by modality, the distribution e_m

@@ -45,7 +45,7 @@ def prepare(pomdp: POMDP) -> ProcessTables:
     """Stack D, B and A of a process."""
     layout = pomdp.layout
     n_factors, n_actions = len(layout.factors), len(layout.actions)
-    starts = [() for _ in layout.factors]
+    starts: list[tuple[int, ...]] = [() for _ in layout.factors]
     changes = [(*f.parents, *(n_factors + a for a in f.actions)) for f in layout.factors]
     outcomes = [m.parents for m in layout.modalities]
     tables = [*pomdp.D, *pomdp.B, *pomdp.A]
@@ -85,9 +85,7 @@ def change(
     return inverse_cdf(tables.edges[tables.change.rows(given)], draws)
 
 
-def outcome_rows(
-    tables: ProcessTables, levels: Int[Array, " factor"]
-) -> Int[Array, " modality"]:
+def outcome_rows(tables: ProcessTables, levels: Int[Array, " factor"]) -> Int[Array, " modality"]:
     """The row of each modality at these levels."""
     return tables.outcome.rows(levels)
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from attach_ai.errors import InputError
 from attach_ai.model.layout import Layout
 from attach_ai.model.pomdp import POMDP
-from attach_ai.world import process
+from attach_ai.world import process as outer
 from attach_ai.world.inner import Inner
 
 Predictions = tuple[Float[Array, " outcome"], ...]
@@ -46,7 +46,7 @@ class AbstractWorld(eqx.Module):
     def emit(
         self, tables: Any, state: WorldState, predicted: Predictions, draws: Array
     ) -> tuple[WorldState, Int[Array, " modality"]]:
-        """Outcomes of all modalities. `predicted`: what the mind, holding, expects of the inner ones."""
+        """Outcomes of all modalities; `predicted` is what the mind, holding, expects within."""
 
 
 class World(AbstractWorld):
@@ -59,33 +59,33 @@ class World(AbstractWorld):
     process: POMDP
     inner: Inner = eqx.field(default_factory=Inner)
 
-    def prepare(self, layout: Layout) -> process.ProcessTables:
+    def prepare(self, layout: Layout) -> outer.ProcessTables:
         mine = self.process.layout
         for what in ("factors", "modalities", "actions"):
             theirs = [(x.name, x.levels) for x in getattr(mine, what)]
             if theirs != [(x.name, x.levels) for x in getattr(layout, what)]:
                 raise InputError(f"the process and the mind's model have other {what}", "world")
         self.inner.check(layout)
-        return process.prepare(self.process)
+        return outer.prepare(self.process)
 
-    def begin(self, tables: process.ProcessTables, draws: Array) -> WorldState:
-        levels = process.begin(tables, draws)
-        elsewhere = self._elsewhere(tables, process.outcome_rows(tables, levels))
+    def begin(self, tables: outer.ProcessTables, draws: Array) -> WorldState:
+        levels = outer.begin(tables, draws)
+        elsewhere = self._elsewhere(tables, outer.outcome_rows(tables, levels))
         return WorldState(levels, elsewhere)
 
     def change(
-        self, tables: process.ProcessTables, state: WorldState, choice: Array, draws: Array
+        self, tables: outer.ProcessTables, state: WorldState, choice: Array, draws: Array
     ) -> WorldState:
-        return WorldState(process.change(tables, state.levels, choice, draws), state.inner)
+        return WorldState(outer.change(tables, state.levels, choice, draws), state.inner)
 
     def emit(
         self,
-        tables: process.ProcessTables,
+        tables: outer.ProcessTables,
         state: WorldState,
         predicted: Predictions,
         draws: Array,
     ) -> tuple[WorldState, Int[Array, " modality"]]:
-        rows = process.outcome_rows(tables, state.levels)
+        rows = outer.outcome_rows(tables, state.levels)
         edges = tables.edges[rows]
         elsewhere = self._elsewhere(tables, rows)
         bodies = tuple(
@@ -95,12 +95,12 @@ class World(AbstractWorld):
         for m, x in zip(self._inner_modalities(), bodies, strict=True):
             own = jnp.pad(jnp.cumsum(x), (0, edges.shape[1] - x.shape[0]), mode="edge")
             edges = edges.at[m].set(own)
-        return WorldState(state.levels, bodies), process.inverse_cdf(edges, draws)
+        return WorldState(state.levels, bodies), outer.inverse_cdf(edges, draws)
 
     def _inner_modalities(self) -> list[int]:
         return [m for m, x in enumerate(self.process.layout.modalities) if x.inner]
 
-    def _elsewhere(self, tables: process.ProcessTables, rows: Array) -> Predictions:
+    def _elsewhere(self, tables: outer.ProcessTables, rows: Array) -> Predictions:
         """e_m of each inner modality: its load, or what the process itself would show."""
         found = []
         for m in self._inner_modalities():
