@@ -58,11 +58,14 @@ class Dirichlet(AbstractLearning):
     counted: Literal["unheld", "held"] = eqx.field(static=True, default="unheld")
 
     def tables(self, layout: Layout) -> tuple[tuple[str, str, int], ...]:
-        return tuple(
-            (f"{table}.{name}", table, layout.factor(name))
-            for table, names in (("D", self.D), ("B", self.B))
-            for name in names
-        )
+        try:
+            return tuple(
+                (f"{table}.{name}", table, layout.factor(name))
+                for table, names in (("D", self.D), ("B", self.B))
+                for name in names
+            )
+        except LookupError as error:
+            raise InputError(str(error), "learning") from None
 
     def counts(self, pomdp: POMDP) -> Counts:
         counts = {}

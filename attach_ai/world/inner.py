@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -19,7 +20,8 @@ class Inner(eqx.Module):
     `rate` in (0, 1]: how fast body, self-talk and memory follow. `gain` in [0, 1]: how much they
     follow the held prediction A_m p~_t; 0 cuts the loop. `load`: by modality, the distribution e_m
     that comes from elsewhere (shame signals, discomfort, intrusions); a modality without one shows
-    what the process itself would show. A session starts at x = e_m.
+    what the process itself would show. A session starts at x = e_m. Raises `InputError` for a rate or
+    gain outside its range, and for a load that is no distribution.
     """
 
     rate: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=0.25)
@@ -38,6 +40,11 @@ class Inner(eqx.Module):
         self.rate = jnp.asarray(rate, jnp.zeros(()).dtype)
         self.gain = jnp.asarray(gain, jnp.zeros(()).dtype)
         self.load = {k: jnp.asarray(v, jnp.zeros(()).dtype) for k, v in (load or {}).items()}
+        for name, e in self.load.items():
+            if not isinstance(e, jax.core.Tracer) and not (
+                abs(e.sum() - 1) < 1e-4 and (e >= 0).all()
+            ):
+                raise InputError(f"load on '{name}' is {e}; expected a distribution", "inner loop")
 
     def follow(
         self, x: Float[Array, " outcome"], predicted: Array, elsewhere: Array
@@ -47,7 +54,7 @@ class Inner(eqx.Module):
         return (1 - self.rate) * x + self.rate * target
 
     def check(self, layout: Layout) -> None:
-        """`InputError` if a load names no inner modality, or is not a distribution over it."""
+        """`InputError` if a load names no inner modality, or has another number of outcomes."""
         for name, e in self.load.items():
             inner = [m.name for m in layout.modalities if m.inner]
             if name not in inner:

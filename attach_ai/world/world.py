@@ -60,10 +60,8 @@ class World(AbstractWorld):
     inner: Inner = eqx.field(default_factory=Inner)
 
     def prepare(self, layout: Layout) -> outer.ProcessTables:
-        mine = self.process.layout
         for what in ("factors", "modalities", "actions"):
-            theirs = [(x.name, x.levels) for x in getattr(mine, what)]
-            if theirs != [(x.name, x.levels) for x in getattr(layout, what)]:
+            if _names(self.process.layout, what) != _names(layout, what):
                 raise InputError(f"the process and the mind's model have other {what}", "world")
         self.inner.check(layout)
         return outer.prepare(self.process)
@@ -110,3 +108,8 @@ class World(AbstractWorld):
             else:
                 found.append(tables.p[rows[m], : len(modality.levels)])
         return tuple(found)
+
+
+def _names(layout: Layout, what: str) -> list[tuple[Any, ...]]:
+    """What two models must share to speak of the same things."""
+    return [(x.name, x.levels, getattr(x, "inner", None)) for x in getattr(layout, what)]
