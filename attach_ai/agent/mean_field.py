@@ -212,6 +212,9 @@ class MeanField(AbstractPerception):
             joint = jnp.multiply.outer(joint, belief[f])
         return joint
 
+    def marginals(self, tables: MeanFieldTables, belief: Marginals) -> Marginals:
+        return tuple(belief[f] for f in tables.layout.hidden)
+
     def tilt(
         self, tables: MeanFieldTables, belief: Marginals, factor: int, level: int, weight: Array
     ) -> Marginals:

@@ -80,6 +80,10 @@ class AbstractPerception(eqx.Module):
         """Joint probability over some hidden factors, one axis each, in the order given."""
 
     @abstractmethod
+    def marginals(self, tables: Tables, belief: Belief_) -> tuple[Float[Array, " _level"], ...]:
+        """The distribution of each hidden factor, in the order of `layout.hidden`."""
+
+    @abstractmethod
     def tilt(
         self, tables: Tables, belief: Belief_, factor: int, level: int, weight: Float[Array, ""]
     ) -> Belief_:

@@ -32,17 +32,30 @@ Hold = Callable[[Belief_, int], Belief_]
 class Plan(eqx.Module):
     """What planning found, per policy (all in nats; lower `efe` is better).
 
-    `efe` = `risk` + `ambiguity` = -(`pragmatic` + `epistemic`). `log_p`: (choice,), log probability
-    of each choice.
+    `efe` = `risk` + `ambiguity` = -(`pragmatic` + `epistemic`). `predictive` is the entropy of the
+    outcomes expected; `log_p`: (choice,), log probability of each choice.
     """
 
-    q_pi: Float[Array, " policy"]
-    efe: Float[Array, " policy"]
-    risk: Float[Array, " policy"]
-    ambiguity: Float[Array, " policy"]
-    pragmatic: Float[Array, " policy"]
-    epistemic: Float[Array, " policy"]
-    log_p: Float[Array, " choice"]
+    q_pi: Float[Array, "*time policy"]
+    pragmatic: Float[Array, "*time policy"]
+    ambiguity: Float[Array, "*time policy"]
+    predictive: Float[Array, "*time policy"]
+    log_p: Float[Array, "*time choice"]
+
+    @property
+    def risk(self) -> Float[Array, "*time policy"]:
+        """KL from expected to preferred outcomes."""
+        return -self.predictive - self.pragmatic
+
+    @property
+    def epistemic(self) -> Float[Array, "*time policy"]:
+        """Expected information gain about hidden states."""
+        return self.predictive - self.ambiguity
+
+    @property
+    def efe(self) -> Float[Array, "*time policy"]:
+        """Expected free energy."""
+        return self.risk + self.ambiguity
 
 
 class AbstractPlanner(eqx.Module):
@@ -158,8 +171,7 @@ class ExpectedFreeEnergy(AbstractPlanner):
                 ahead = jax.tree.map(lambda *x, at=depth: jnp.stack(x, axis=at), *nexts)
         terms, prior = terms.reshape(-1, 3), prior.reshape(-1)
         pragmatic, ambiguity, predictive = terms[:, 0], terms[:, 1], terms[:, 2]
-        risk = -predictive - pragmatic
-        efe = risk + ambiguity
+        efe = ambiguity - predictive - pragmatic
         log_q = jax.nn.log_softmax(prior - self.gamma * efe)
         # A choice that is ruled out sums over no policy at all, and its gradient would be NaN.
         possible = ~jnp.isneginf(log_E)
@@ -167,11 +179,9 @@ class ExpectedFreeEnergy(AbstractPlanner):
         first = jnp.where(possible, jax.nn.logsumexp(paths, axis=1), -jnp.inf)
         return Plan(
             q_pi=jnp.exp(log_q),
-            efe=efe,
-            risk=risk,
-            ambiguity=ambiguity,
             pragmatic=pragmatic,
-            epistemic=predictive - ambiguity,
+            ambiguity=ambiguity,
+            predictive=predictive,
             log_p=sharpen(first, self.alpha),
         )
 
@@ -227,7 +237,7 @@ class Habit(AbstractPlanner):
     ) -> Plan:
         log_p = jax.nn.log_softmax(jnp.where(allowed, plans, -jnp.inf))
         nothing = jnp.zeros_like(log_p)
-        return Plan(jnp.exp(log_p), nothing, nothing, nothing, nothing, nothing, log_p)
+        return Plan(jnp.exp(log_p), nothing, nothing, nothing, log_p)
 
 
 def log_habit(pomdp: POMDP) -> Float[Array, " choice"]:

@@ -29,13 +29,12 @@ from attach_ai.lab.provenance import machine
 from attach_ai.model import Model, load_model
 from attach_ai.model.pomdp import POMDP
 from attach_ai.simulation import Days, Observed, condition, rollout
+from attach_ai.simulation.batch import in_chunks
 from attach_ai.world import Inner, World
 
 Run = Callable[[int], Any]
 
 GAMMA = 8.0
-# A batch beyond this many minds falls out of the caches of a CPU.
-CHUNK = 128
 # Each timing covers at least this many seconds, in as many calls as that takes.
 SHORTEST = 0.1
 
@@ -90,7 +89,7 @@ def bench(json_path: Path | None = None, size: Size = Size()) -> dict[str, Any]:
             n = max(size.shared)
             with progress.step(f"closed loop on the GPU, batch {n}"), jax.default_device(device):
                 bout = _Bout(load_model("attachment_core"), size)
-                rows.append(bout.closed_loop(n, own=False, chunk=None, where=", GPU"))
+                rows.append(bout.closed_loop(n, own=False, whole=True, where=", GPU"))
     where = machine()
     found = {"machine": where, "rows": [asdict(r) for r in rows]}
     if json_path is not None:
@@ -129,22 +128,16 @@ class _Bout:
         self.world = World(process=self.pomdp, inner=Inner(rate=1.0, gain=0.0))
         self.theirs = cache(self._theirs)  # the same whether our tables are shared or not
 
-    def ours(self, n: int, own: bool, chunk: int | None = CHUNK) -> tuple[Any, Any]:
-        """The closed loop of `n` minds as a jitted function of (pomdp, keys), and its pomdp."""
+    def ours(self, n: int, own: bool) -> tuple[Any, Any]:
+        """The closed loop of a batch as a jitted function of (pomdp, keys), and its pomdp."""
 
         def live(pomdp: POMDP, key: jax.Array) -> Any:
             return rollout(key, self.agent, pomdp, self.world, self.program, self.days)
 
-        def lives(pomdp: POMDP, keys: jax.Array) -> Any:
-            if chunk is None or n <= chunk:
-                return jax.vmap(live, in_axes=(0 if own else None, 0))(pomdp, keys)
-            if own:
-                return jax.lax.map(lambda x: live(*x), (pomdp, keys), batch_size=chunk)
-            return jax.lax.map(lambda k: live(pomdp, k), keys, batch_size=chunk)
-
+        lives = jax.jit(jax.vmap(live, in_axes=(0 if own else None, 0)))
         trust = jnp.linspace(0.05, 0.8, n)
         pomdp = jax.vmap(lambda t: self.model.build(trust=t))(trust) if own else self.pomdp
-        return jax.jit(lives), pomdp
+        return lives, pomdp
 
     def _theirs(self, n: int) -> tuple[Any, Any]:
         """pymdp's rollout of `n` agents as a jitted function of (arrays, key), and its arrays."""
@@ -159,13 +152,19 @@ class _Bout:
 
         return jax.jit(lives), arrays
 
-    def closed_loop(self, n: int, own: bool, chunk: int | None = CHUNK, where: str = "") -> Row:
-        (mine, pomdp), (their, arrays) = self.ours(n, own, chunk), self.theirs(n)
+    def closed_loop(self, n: int, own: bool, whole: bool = False, where: str = "") -> Row:
+        (mine, pomdp), (their, arrays) = self.ours(n, own), self.theirs(n)
         keys = [jax.random.split(jax.random.key(i), n) for i in range(self.size.n_repeats + 1)]
+
+        def ours(i: int) -> Any:
+            if whole:
+                return mine(pomdp, keys[i])
+            if own:
+                return in_chunks(lambda part: mine(*part), (pomdp, keys[i]))
+            return in_chunks(lambda part: mine(pomdp, part), keys[i])
+
         a, b = _in_turns(
-            lambda i: mine(pomdp, keys[i]),
-            lambda i: their(arrays, jax.random.PRNGKey(i)),
-            self.size.n_repeats,
+            ours, lambda i: their(arrays, jax.random.PRNGKey(i)), self.size.n_repeats
         )
         steps, tables = n * self.size.n_steps, "own" if own else "shared"
         figure = f"closed loop, {tables} tables{where} (agent-steps/s)"
@@ -236,14 +235,14 @@ class _Bout:
 def _to_compile(function: Any, *arguments: Any) -> float:
     """Seconds to trace and compile a jitted function, nothing remembered from before."""
     cached = jax.config.jax_enable_compilation_cache
-    jax.config.update("jax_enable_compilation_cache", False)  # type: ignore[no-untyped-call]
-    jax.clear_caches()  # type: ignore[no-untyped-call]
+    jax.config.update("jax_enable_compilation_cache", False)
+    jax.clear_caches()
     try:
         began = perf_counter()
         function.lower(*arguments).compile()
         return perf_counter() - began
     finally:
-        jax.config.update("jax_enable_compilation_cache", cached)  # type: ignore[no-untyped-call]
+        jax.config.update("jax_enable_compilation_cache", cached)
 
 
 def _in_turns(ours: Run, theirs: Run, n_repeats: int) -> tuple[float, float]:
@@ -263,7 +262,7 @@ def _seconds(run: Run, i: int, n: int) -> float:
     """Seconds for `n` calls of the i-th task, to the last result."""
     began = perf_counter()
     for _ in range(n):
-        jax.block_until_ready(run(i))  # type: ignore[no-untyped-call]
+        jax.block_until_ready(run(i))
     return perf_counter() - began
 
 

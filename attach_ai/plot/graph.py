@@ -2,42 +2,52 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attach_ai.errors import InputError
 from attach_ai.model import Model
+from attach_ai.plot.style import (
+    BLUE,
+    CAUSE,
+    INK,
+    LINE,
+    MM,
+    PAGE,
+    QUIET,
+    SMALLEST,
+    save,
+    styled,
+    words,
+    writable,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, which the colour-blind tell apart
-CAUSE, CHOICE = "#D55E00", "#0072B2"
-INK, LINE, QUIET, INNER = "#222222", "#7A7A7A", "#B4B4B4", "#DCEEF9"
-MM = 1 / 25.4
-WIDTH = 180 * MM  # a page's full width
+CHOICE, INNER = BLUE, "#DCEEF9"
+WIDTH = PAGE * MM
 PITCH = 10.5 * MM  # from one row of boxes to the next
 TOP, TITLE, BOTTOM = 14 * MM, 6 * MM, 4 * MM  # for headings, a title, and the legend
-DASHES = (0, (2.5, 1.8))
-FORMATS = (".pdf", ".png", ".svg")
+DASHES, DOTS = (0, (2.5, 1.8)), (0, (0.8, 1.4))
 
 
 @dataclass(frozen=True)
 class Edge:
     """Something read by a table. `kind` is "before" (a factor one step ago), "now" or "action".
 
-    `through` says that the table depends on it only because of the switched level.
+    `through` says that the table depends on it only because of the switched level, `silent` that at
+    the parameters' defaults it makes no difference.
     """
 
     kind: str
     source: int
     target: int
     through: bool = False
+    silent: bool = False
 
 
 def edges(model: Model, without: str | None = None) -> list[Edge]:
@@ -52,22 +62,33 @@ def edges(model: Model, without: str | None = None) -> list[Edge]:
         off.add(_target(model, without))
     found = []
     for f, factor in enumerate(layout.factors):
-        index = model.tables[f"B.{factor.name}"].index
+        index, values = _cells(model, f"B.{factor.name}")
         less = _taken_out(index, factor.parents, off)
         less = np.delete(less, [level for g, level in off if g == f], axis=0)
         for axis, p in enumerate(factor.parents, start=1):
             if _varies(index, axis):
-                found.append(Edge("before", p, f, not _varies(less, axis)))
+                found.append(
+                    Edge("before", p, f, not _varies(less, axis), not _varies(values, axis))
+                )
         for axis, a in enumerate(factor.actions, start=1 + len(factor.parents)):
             if _varies(index, axis):
-                found.append(Edge("action", a, f, not _varies(less, axis)))
+                found.append(
+                    Edge("action", a, f, not _varies(less, axis), not _varies(values, axis))
+                )
     for m, modality in enumerate(layout.modalities):
-        index = model.tables[f"A.{modality.name}"].index
+        index, values = _cells(model, f"A.{modality.name}")
         less = _taken_out(index, modality.parents, off)
         for axis, p in enumerate(modality.parents, start=1):
             if _varies(index, axis):
-                found.append(Edge("now", p, m, not _varies(less, axis)))
+                found.append(Edge("now", p, m, not _varies(less, axis), not _varies(values, axis)))
     return found
+
+
+def _cells(model: Model, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Which cell stands where in a table, and what it is worth at the defaults."""
+    table = model.tables[name]
+    worth = np.array([float(c.evaluate(model.defaults)) for c in table.cells])
+    return table.index, worth.round(12)[table.index]
 
 
 def _taken_out(
@@ -87,6 +108,7 @@ def _target(model: Model, target: str) -> tuple[int, int]:
     return model.layout.level(target)
 
 
+@styled
 def graph(model: Model, path: str | Path | None = None, without: str | None = None) -> Figure:
     """Draw the factor graph, 180 mm wide.
 
@@ -98,7 +120,7 @@ def graph(model: Model, path: str | Path | None = None, without: str | None = No
     """
     from matplotlib.figure import Figure
 
-    where = None if path is None else _writable(Path(path))
+    where = None if path is None else writable(path)
     layout = model.layout
     rows = max(len(layout.factors) + len(layout.actions), len(layout.modalities))
     height = TOP + (TITLE if without else 0) + rows * PITCH + BOTTOM
@@ -114,30 +136,11 @@ def graph(model: Model, path: str | Path | None = None, without: str | None = No
         axes.axis("off")
         panel = _Panel(model, axes, found, cause, gone)
         panel.draw("" if without is None else f"{'without' if gone else 'with'} {without}")
-    _legend(figure, height, cause is not None, already_off or cause is not None)
+    silent = any(e.silent for e in found)
+    _legend(figure, height, cause is not None, already_off or cause is not None, silent)
     if where is not None:
-        _save(figure, where)
+        save(figure, where)
     return figure
-
-
-def _writable(path: Path) -> Path:
-    if path.suffix not in FORMATS:
-        raise InputError(f"a graph is saved as {', '.join(FORMATS)}, got '{path.name}'")
-    if not path.parent.is_dir():
-        raise InputError(f"there is no folder '{path.parent}'", place=str(path))
-    return path
-
-
-def _save(figure: Figure, path: Path) -> None:
-    """Write beside the target, then rename, so that no half-written file is left."""
-    half = path.with_name(f".{path.name}{path.suffix}")
-    try:
-        figure.savefig(half, dpi=300)
-        os.replace(half, path)
-    except OSError as problem:
-        raise InputError(f"cannot write ({problem.strerror})", place=str(path)) from None
-    finally:
-        half.unlink(missing_ok=True)
 
 
 class _Panel:
@@ -193,7 +196,7 @@ class _Panel:
         for f, factor in enumerate(self.layout.factors):
             y = self.y["factor"][f]
             color = CAUSE if self._is_cause(f) and not self.gone else INK
-            self._text(self.before, y, _words(factor.name), 7.5, ha="right", color=color)
+            self._text(self.before, y, words(factor.name), 7.5, ha="right", color=color)
             self._box(self.now, y, factor.name, factor.levels, edge=color, round_=True, factor=f)
         for m, modality in enumerate(self.layout.modalities):
             fill = INNER if modality.inner else "white"
@@ -202,7 +205,7 @@ class _Panel:
         for a, action in enumerate(self.layout.actions):
             y = self.y["action"][a]
             self._text(
-                self.before, y, _words(action.name), 7.5, ha="right", color=CHOICE, weight="bold"
+                self.before, y, words(action.name), 7.5, ha="right", color=CHOICE, weight="bold"
             )
 
     def _is_cause(self, f: int) -> bool:
@@ -230,6 +233,7 @@ class _Panel:
             color = QUIET
         elif e.kind == "action":
             color = CHOICE
+        width = 0.8 if e.silent or not self._lit(e) else 1.4
         # arrows into one box arrive below each other, in the order they come from
         rivals = sorted((o for o in self.found if _into(o) == _into(e)), key=self._source_y)
         shift = (rivals.index(e) - (len(rivals) - 1) / 2) * min(1.5 * MM, 6 * MM / len(rivals))
@@ -247,8 +251,8 @@ class _Panel:
                 arrowstyle="-|>,head_length=2.6,head_width=1.2",
                 mutation_scale=1,
                 color=color,
-                linewidth=1.4 if self._lit(e) else 0.8,
-                linestyle=DASHES if lost else "solid",
+                linewidth=width,
+                linestyle=DOTS if e.silent else DASHES if lost else "solid",
                 shrinkA=0,
                 shrinkB=0,
                 zorder=self._rank(e),
@@ -283,22 +287,18 @@ class _Panel:
                 zorder=3,
             )
         )
-        second = " · ".join(_words(level) for level in levels) if self.roomy else ""
+        second = " · ".join(words(level) for level in levels) if self.roomy else ""
         color = LINE
         if factor is not None and self._is_cause(factor) and self.cause is not None:
             second = f"no {levels[self.cause[1]]}" if self.gone else levels[self.cause[1]]
             color = LINE if self.gone else CAUSE
         up = 1.35 * MM if second else 0
-        self._text(x, y + up, _words(name), 7.5)
-        self._text(x, y - 1.75 * MM, second, 6.2, color=color)
+        self._text(x, y + up, words(name), 7.5)
+        self._text(x, y - 1.75 * MM, second, SMALLEST, color=color)
 
     def _text(self, x: float, y: float, text: str, size: float, **style: Any) -> None:
         default: dict[str, Any] = {"ha": "center", "va": "center", "color": INK, "zorder": 4}
         self.axes.text(x, y, text, size=size, **(default | style))
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _persists(e: Edge) -> bool:
@@ -310,7 +310,7 @@ def _into(e: Edge) -> tuple[str, int]:
     return ("now" if e.kind == "now" else "factor", e.target)
 
 
-def _legend(figure: Figure, height: float, cause: bool, gone: bool) -> None:
+def _legend(figure: Figure, height: float, cause: bool, gone: bool, silent: bool) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -321,14 +321,17 @@ def _legend(figure: Figure, height: float, cause: bool, gone: bool) -> None:
         entries.append(Line2D([], [], color=CAUSE, lw=1.4, label="through this cause alone"))
     if gone:
         entries.append(Line2D([], [], color=QUIET, lw=0.8, ls=DASHES, label="gone with it"))
+    if silent:
+        entries.append(Line2D([], [], color=LINE, lw=0.8, ls=DOTS, label="silent at defaults"))
     entries.append(Patch(facecolor=INNER, edgecolor=INK, lw=0.8, label="fed by the mind itself"))
     figure.legend(
         handles=entries,
         loc="lower center",
         bbox_to_anchor=(0.5, 1.5 * MM / height),
         ncols=len(entries),
-        fontsize=7,
+        fontsize=SMALLEST,
         frameon=False,
-        handlelength=1.8,
-        columnspacing=1.6,
+        handlelength=1.6,
+        columnspacing=1.2,
+        handletextpad=0.5,
     )

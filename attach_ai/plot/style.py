@@ -1,4 +1,4 @@
-"""One journal style for every picture: sizes as printed, and colours that the colour-blind tell apart."""
+"""One journal style for every picture: sizes as printed, colours that the colour-blind can tell."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,8 +15,6 @@ from attach_ai.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-P = ParamSpec("P")
 
 MM = 1 / 25.4  # inches
 COLUMN, PAGE = 85.0, 180.0  # widths of a column and of the page, in mm
@@ -71,7 +69,7 @@ RC: dict[Any, Any] = {
 }
 
 
-def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+def styled[**P](draw: Callable[P, Figure]) -> Callable[P, Figure]:
     """Let a function draw in this style, whatever style is set outside."""
 
     @wraps(draw)
@@ -113,7 +111,7 @@ def heading(axes: Axes, letter: str, text: str, *, left: float = 0, above: float
 
 
 def spread(wanted: Sequence[float], gap: float) -> np.ndarray:
-    """Places at least `gap` apart, as near to the wanted ones as pushing neighbours apart leaves them."""
+    """Places at least `gap` apart, near the wanted ones: neighbours push each other apart."""
     at = np.array(wanted, float)
     order = np.argsort(at, kind="stable")
     y = at[order]
@@ -160,7 +158,7 @@ def words(name: str) -> str:
 
 
 def writable(path: str | Path) -> Path:
-    """The path of a figure that can be saved there; `InputError` for another ending or no folder."""
+    """Where a figure can be saved; `InputError` for another ending or a missing folder."""
     path = Path(path)
     if path.suffix not in FORMATS:
         raise InputError(f"a figure is saved as {', '.join(FORMATS)}, got '{path.name}'")

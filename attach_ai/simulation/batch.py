@@ -25,16 +25,24 @@ def in_chunks(fn: Callable[[Any], Any], batch: Any, *, chunk: int = CHUNK) -> An
     n = jax.tree.leaves(batch)[0].shape[0]
     workers = os.cpu_count() or 1
     size = max(1, min(chunk, -(-n // workers)))
+    if size >= n:
+        return jax.tree.map(np.asarray, fn(batch))
+    # NumPy slices are views; slicing many JAX arrays would cost more than living.
+    batch = jax.tree.map(_as_numpy, batch)
 
     def piece(start: int) -> Any:
-        index = np.minimum(np.arange(start, start + size), n - 1)
-        part = jax.tree.map(lambda x: x[index], batch)
+        if start + size <= n:
+            part = jax.tree.map(lambda x: x[start : start + size], batch)
+        else:
+            index = np.minimum(np.arange(start, start + size), n - 1)
+            part = jax.tree.map(lambda x: x[index], batch)
         return jax.tree.map(np.asarray, fn(part))
 
-    starts = range(0, n, size)
-    if len(starts) == 1:
-        parts = [piece(0)]
-    else:
-        with ThreadPoolExecutor(workers) as pool:
-            parts = list(pool.map(piece, starts))
+    with ThreadPoolExecutor(workers) as pool:
+        parts = list(pool.map(piece, range(0, n, size)))
     return jax.tree.map(lambda *x: np.concatenate(x)[:n], *parts)
+
+
+def _as_numpy(x: Any) -> Any:
+    """Without a copy; random keys have no NumPy form and stay."""
+    return x if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x)

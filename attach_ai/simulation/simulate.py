@@ -7,11 +7,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from attach_ai.agent.agent import Agent
 from attach_ai.agent.hold import compile_program
 from attach_ai.errors import InputError
+from attach_ai.model.layout import Layout
 from attach_ai.model.pomdp import POMDP
 from attach_ai.model.practice import Practice
 from attach_ai.simulation.rollout import Observed, Record, condition, rollout
@@ -53,6 +55,8 @@ def simulate(
             raise InputError(str(error), "track") from None
         if target[0] in layout.known:
             raise InputError(f"'{track}' is set by an action; nothing to track", "track")
+        if target[1] in layout.factors[target[0]].excluded:
+            raise InputError(f"'{track}' is switched off in this model; nothing to track", "track")
     record = _live(key, agent, pomdp, world, program, calendar, target)
     return label(
         record,
@@ -94,8 +98,41 @@ def log_likelihood(
     `choice`: (session, step) indices into `layout.choices`. It runs the very step that `simulate`
     runs, and can be differentiated in every parameter. A choice the practice does not allow has
     log probability -inf.
+
+    Raises `InputError` for data of another shape than the practice's sessions, and for an index that
+    is no level of the model's.
     """
+    observed = _observed(pomdp.layout, practice, outcome, choice)
     program = compile_program(practice, pomdp.layout, **parameters)
-    calendar = days(practice, outcome.shape[0])
-    record = condition(agent, pomdp, Observed(outcome, choice), program, calendar)
+    record = condition(agent, pomdp, observed, program, days(practice, outcome.shape[0]))
     return record.decision.log_p.sum()
+
+
+def _observed(layout: Layout, practice: Practice, outcome: Array, choice: Array) -> Observed:
+    """The data as whole numbers, looked over as far as their values are known."""
+    time = (*jnp.shape(outcome)[:1], practice.schedule.steps)
+    shapes = {"outcome": (*time, len(layout.modalities)), "choice": time}
+    for name, data in (("outcome", outcome), ("choice", choice)):
+        if jnp.shape(data) != shapes[name]:
+            raise InputError(
+                f"{name} has shape {jnp.shape(data)}; expected {shapes[name]} for sessions of "
+                f"{practice.schedule.steps} steps",
+                "log_likelihood",
+            )
+    indices = [("choice", choice, len(layout.choices))]
+    if not isinstance(outcome, jax.core.Tracer):
+        indices += [
+            (f"outcome of {x.name}", np.asarray(outcome)[..., m], len(x.levels))
+            for m, x in enumerate(layout.modalities)
+        ]
+    for what, data, n in indices:
+        if isinstance(data, jax.core.Tracer):
+            continue
+        lowest = 0 if what == "choice" else -1
+        data = np.asarray(data)
+        for session, step in np.argwhere((data < lowest) | (data >= n)):
+            raise InputError(
+                f"{what} is {data[session, step]}; expected {lowest} to {n - 1}",
+                f"session {session + 1}, step {step + 1}",
+            )
+    return Observed(jnp.asarray(outcome, jnp.int32), jnp.asarray(choice, jnp.int32))

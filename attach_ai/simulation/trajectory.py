@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 class Trajectory:
     """The record of one mind (or of many: a leading `mind` dimension), with names.
 
-    `tree` is an `xarray.DataTree` with the groups belief, expected, held (probability by factor),
+    `tree` is an `xarray.DataTree` with the groups belief, held (probability by factor),
     prior and counts (learned tables, by session boundary), outcome, action (level indices, with
     the names in the attribute `levels`), policy (q_pi, efe and its parts, in nats, by policy), vfe
     (vfe, complexity, accuracy, effort, log_p, in nats), world (true levels), and ledger where one
@@ -52,38 +51,45 @@ class Trajectory:
         return self._get("action", name)
 
     def _get(self, group: str, name: str) -> xr.DataArray:
-        data = self.tree[group].to_dataset()
+        data: Any = self.tree[group].to_dataset() if group in self.tree.children else {}
         if name not in data:
             raise InputError(
-                f"no '{name}' here; there are {', '.join(map(str, data.data_vars))}", group
+                f"no '{name}' here; there are {', '.join(map(str, data)) or 'none'}", group
             )
         return data[name]
 
     def save(self, path: str | Path) -> Path:
-        """Write NetCDF, through a temporary file, so that nothing half-written is left."""
+        """Write NetCDF, through a temporary file, so that nothing half-written is left.
+
+        Raises `InputError` for a folder that is not there and a file that cannot be written.
+        """
         path = Path(path)
         if not path.parent.is_dir():
             raise InputError(f"the folder '{path.parent}' does not exist", str(path))
-        handle = NamedTemporaryFile(dir=path.parent, suffix=".nc", delete=False)  # noqa: SIM115
-        handle.close()
+        if path.is_dir():
+            raise InputError("is a folder; expected the name of a file", str(path))
+        temporary = path.with_name(f".{path.stem}.{os.getpid()}.nc")
         try:
-            self.tree.to_netcdf(handle.name, engine="h5netcdf")
-            os.chmod(handle.name, 0o644)
-            os.replace(handle.name, path)
-        except BaseException:
-            os.unlink(handle.name)
-            raise
+            self.tree.to_netcdf(temporary, engine="h5netcdf")
+            temporary.replace(path)
+        except OSError as error:
+            raise InputError(f"could not be written: {error.strerror or error}", str(path)) from error
+        finally:
+            temporary.unlink(missing_ok=True)
         return path
 
     @classmethod
     def load(cls, path: str | Path) -> Trajectory:
-        """Read what `save` wrote."""
+        """Read what `save` wrote. Raises `InputError` for a file that is missing or something else."""
         import xarray as xr
 
         if not Path(path).is_file():
             raise InputError("no such file", str(path))
-        with xr.open_datatree(path, engine="h5netcdf") as tree:
-            return cls(tree.load())
+        try:
+            with xr.open_datatree(path, engine="h5netcdf") as tree:
+                return cls(tree.load())
+        except OSError:
+            raise InputError("not a NetCDF file", str(path)) from None
 
 
 def label(
@@ -139,7 +145,6 @@ def label(
 
     groups: dict[str, xr.Dataset] = {
         "belief": by_factor(decision.posterior),
-        "expected": by_factor(decision.expected),
         "held": by_factor(decision.held),
         "outcome": indices(layout.modalities, record.outcome),
         "action": indices(layout.actions, np.asarray(layout.choices)[np.asarray(decision.choice)]),

@@ -16,7 +16,7 @@ import pytest
 
 import attach_ai.agent
 import attach_ai.world
-from attach_ai.agent import Agent, Clamp, Dirichlet, Exact, ExpectedFreeEnergy, Field, Habit
+from attach_ai.agent import Clamp, Dirichlet, Exact, ExpectedFreeEnergy, Field, Habit
 from attach_ai.agent.hold import AbstractOperator
 from attach_ai.agent.learning import AbstractLearning
 from attach_ai.agent.mean_field import MeanField
@@ -103,14 +103,18 @@ def test_perception(it: AbstractPerception) -> None:
             "moved": moved,
             "foreseen": jax.tree.map(lambda x: x[3], ahead),
         }
+        one_by_one = [it.read(tables, belief, (f,)) for f in LAYOUT.hidden]
         marginals = {k: [it.read(tables, b, (f,)) for f in factors] for k, b in changed.items()}
         steps = jax.tree.map(lambda a, b, c: jnp.stack([a, b, c]), before, belief, moved)
         choices = jnp.array([3, 1, 0], jnp.int32)
         pairs = it.pairwise(tables, steps, choices, jnp.array([2, 0, 1], jnp.int32), 1)
         apart = [it.divergence(b, belief) for b in (belief, changed["tilted"], changed["clamped"])]
-        return marginals, evidence, nothing, pairs, jnp.stack(apart)
+        both = it.marginals(tables, belief), one_by_one
+        return marginals, both, evidence, nothing, pairs, jnp.stack(apart)
 
-    marginals, evidence, nothing, pairs, apart = run(POMDP)
+    marginals, both, evidence, nothing, pairs, apart = run(POMDP)
+    for p, q in zip(*both, strict=True):
+        np.testing.assert_allclose(p, q, atol=1e-14)
     for qs in marginals.values():
         for q in qs:
             assert q.dtype == POMDP.A[0].dtype
@@ -230,8 +234,3 @@ def test_world(it: AbstractWorld, draw: float) -> None:
     other = replace(FELT, factors=(replace(FELT.factors[0], name="temper"), *FELT.factors[1:]))
     with pytest.raises(InputError, match="other factors"):
         it.prepare(other)
-
-
-def test_an_agent_is_made_of_any_perception_planning_and_learning() -> None:
-    fields = {f.name for f in Agent.__dataclass_fields__.values()}
-    assert fields == {"perception", "planning", "learning"}
