@@ -23,7 +23,16 @@ from attach_ai.lab import Finding, Verdict
 from attach_ai.lab.arms import Arm, Study
 from attach_ai.lab.design import sweep
 from attach_ai.lab.fixed_points import fixed_points, hysteresis, settle
-from attach_ai.lab.population import KINDS, Condition, Population, live, population, signs
+from attach_ai.lab.population import (
+    KINDS,
+    Condition,
+    Population,
+    holds,
+    known,
+    live,
+    population,
+    signs,
+)
 from attach_ai.model import load_model, load_practice, load_world
 from attach_ai.simulation import Record, days
 
@@ -43,10 +52,9 @@ REFUTATION = (
 ABLATION = "kappa = 0; no monitor; self fixed; benevolent excluded; unstable instead of contingent"
 NULL = "kappa = 0: contingency in name only"
 CLAIMS = (7, 8)
-MODELS = ("attachment_core", "loving_kindness", "imagined_other", "real_other")
+MODELS = ("attachment_core", "attachment", "loving_kindness", "imagined_other", "real_other")
 
 # Committed before the first full run.
-ROBUST = 0.8  # share of draws in which a sign must hold
 NEEDS = 0.5  # an ablation must take at least this share of the fall
 STEEPER = 1.5  # the steepest stretch of a threshold, against the mean slope
 DEFAULTS = {"gain": 0.8, "rate": 0.25, "gamma": 8.0, "retention": 0.95, "eta": 1.0, "hold": 2.0}
@@ -71,12 +79,13 @@ class Config:
     n_paired: int = 8
     n_shuffles: int = 24
     n_map: int = 24
+    n_full: int = 8  # seeds on the full model
     n_sessions: int = 6
     seed: int = 21
     perceptions: tuple[str, ...] = ("exact", "mean_field")
 
 
-SMOKE = Config(n_seeds=2, n_draws=2, n_paired=2, n_shuffles=2, n_map=1, n_sessions=2)
+SMOKE = Config(n_seeds=2, n_draws=2, n_paired=2, n_shuffles=2, n_map=1, n_full=1, n_sessions=2)
 STANDARD = Config()
 DEEP = Config(n_seeds=200, n_draws=500, n_shuffles=100, n_map=200)
 
@@ -89,6 +98,7 @@ def cells(config: Config) -> dict[str, Callable[[], xr.Dataset]]:
             work[f"{p}.arms.{kind}"] = partial(_arms, config, p, kind)
         work[f"{p}.map"] = partial(_map, config, p)
         work[f"{p}.without"] = partial(_without, config, p)
+    work["exact.full"] = partial(_full, config)
     return work
 
 
@@ -121,6 +131,7 @@ def verdict(config: Config, found: Mapping[str, xr.Dataset]) -> Verdict:
     outcomes = []
     for p in config.perceptions:
         outcomes += _findings(p, {n.removeprefix(f"{p}."): c for n, c in found.items()})
+    outcomes.append(_on_full(found["exact.full"]))
     return Verdict("fear_of_loss_collapse", PREDICTION, REFUTATION, tuple(outcomes))
 
 
@@ -168,7 +179,7 @@ def _findings(p: str, found: Mapping[str, xr.Dataset]) -> list[Finding]:
         Finding(
             "falls_without_withdrawal",
             "the held belief falls from fear .05 to .8, though nobody withdraws",
-            _holds(falls),
+            holds(falls),
             falls,
             share=falls["share"],
             perception=p,
@@ -177,7 +188,7 @@ def _findings(p: str, found: Mapping[str, xr.Dataset]) -> list[Finding]:
         Finding(
             "falls_with_a_real_other",
             "the same with a real other who never leaves",
-            _holds(stays),
+            holds(stays),
             stays,
             share=stays["share"],
             perception=p,
@@ -195,7 +206,7 @@ def _findings(p: str, found: Mapping[str, xr.Dataset]) -> list[Finding]:
         Finding(
             "needs_kappa",
             "with kappa = 0 less than half of the fall is left",
-            _holds(kappa),
+            holds(kappa),
             kappa,
             share=kappa["share"],
             perception=p,
@@ -204,7 +215,7 @@ def _findings(p: str, found: Mapping[str, xr.Dataset]) -> list[Finding]:
         Finding(
             "needs_shame",
             "with the self fixed at accepted less than half of the fall is left",
-            _holds(selfless),
+            holds(selfless),
             selfless,
             share=selfless["share"],
             perception=p,
@@ -213,7 +224,7 @@ def _findings(p: str, found: Mapping[str, xr.Dataset]) -> list[Finding]:
         Finding(
             "needs_monitoring",
             "without the option to monitor less than half of the fall is left",
-            _holds(stare),
+            holds(stare),
             stare,
             share=stare["share"],
             perception=p,
@@ -230,7 +241,7 @@ def _findings(p: str, found: Mapping[str, xr.Dataset]) -> list[Finding]:
         Finding(
             "monitoring_hurts_imagined_not_real",
             "forced monitoring costs the belief in an imagined other more than in a real one",
-            _holds(both) and float(hurts(arms["reference"], "imagined other").mean()) > 0,
+            holds(both) and float(hurts(arms["reference"], "imagined other").mean()) > 0,
             both
             | {
                 "imagined": float(hurts(arms["reference"], "imagined other").mean()),
@@ -282,10 +293,26 @@ def _findings(p: str, found: Mapping[str, xr.Dataset]) -> list[Finding]:
     ]
 
 
-def _holds(found: Mapping[str, float]) -> bool:
-    """Beyond two standard errors at the reference, and in at least .8 of draws."""
-    sure = np.isnan(found["se"]) or found["mean"] > 2 * found["se"]
-    return bool(found["mean"] > 0 and sure and found["share"] >= ROBUST)
+def _on_full(data: xr.Dataset) -> Finding:
+    at = data.isel(model=0, held_0=-1, unheld_0=-1).mean("seed")
+
+    def hurts(other: str) -> float:
+        unheld = (
+            at["unheld"].sel(condition=f"{other}, {n} forced") for n in ("maintain", "monitor")
+        )
+        return float(next(unheld) - next(unheld))
+
+    fall = float(at["held"].sel(condition=f"fear {LOW}") - at["held"].sel(condition=f"fear {HIGH}"))
+    imagined, real = hurts("imagined_other"), hurts("real_other")
+    return Finding(
+        "the_same_on_the_full_model",
+        "on the full model too the belief falls with fear, and checking hurts the imagined more",
+        fall > 0 and imagined > max(0.0, real),
+        {"fall": fall, "imagined": imagined, "real": real},
+        perception="exact",
+        claim=7,
+        decides=False,
+    )
 
 
 def _steepness(x: list[float], y: list[float]) -> float:
@@ -423,6 +450,29 @@ def _map(config: Config, p: str) -> xr.Dataset:
     return xr.Dataset(found, coords)
 
 
+def _full(config: Config) -> xr.Dataset:
+    model = load_model("attachment")
+    worlds = {n: known(model, load_world(n)) for n in ("imagined_other", "real_other")}
+    conditions = {
+        f"fear {f}": Condition({"fear_of_loss": f}, worlds["imagined_other"], allowed=FREE)
+        for f in (LOW, HIGH)
+    } | {
+        f"{other}, {name} forced": Condition({}, world, allowed=(choice,))
+        for other, world in worlds.items()
+        for name, choice in (("maintain", MAINTAIN), ("monitor", MONITOR))
+    }
+    group = population("reference", model, {}, n=1, n_seeds=config.n_full, seed=config.seed)
+    return live(
+        _study(config, "exact", model, config.n_sessions),
+        group,
+        conditions,
+        _held,
+        mind=MIND,
+        defaults=DEFAULTS,
+        seed=config.seed,
+    )
+
+
 def _without(config: Config, p: str) -> xr.Dataset:
     model = load_model("attachment_core").without("agents.benevolent")
     group = population("reference", model, {}, n=1, n_seeds=config.n_paired, seed=config.seed)
@@ -450,8 +500,7 @@ def _study(config: Config, p: str, model: Any, n_sessions: int) -> Study:
 
 
 def _world(name: str) -> dict[str, float]:
-    known = load_model("attachment_core").parameters
-    return {k: v for k, v in load_world(name).items() if k in known}
+    return known(load_model("attachment_core"), load_world(name))
 
 
 AGENTS, THREAT, LAW, BENEVOLENT, LAST = 1, 2, 4, 2, 10
@@ -473,6 +522,16 @@ def _belief(record: Record, arm: Arm) -> dict[str, Any]:
         "checking": (d.choice == MONITOR).mean(-1),
         "course": jnp.stack([alarm, checking, 1 - held[0]], -1),
     }
+
+
+def _held(record: Record, arm: Arm) -> dict[str, Any]:
+    """By session: belief held and unheld, in any member that has the factor."""
+    agents = arm.mind.layout.factor("agents")
+    held, unheld = (
+        b[agents][..., -LAST:, BENEVOLENT].mean(-1)
+        for b in (record.decision.held, record.decision.posterior)
+    )
+    return {"held": held, "unheld": unheld}
 
 
 def _ends(record: Record, arm: Arm) -> dict[str, Any]:

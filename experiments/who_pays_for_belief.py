@@ -18,10 +18,10 @@ import numpy as np
 import xarray as xr
 
 from attach_ai.agent import Exact, MeanField, compile_program
-from attach_ai.lab import Finding, Verdict
+from attach_ai.lab import ROBUST, Finding, Verdict
 from attach_ai.lab.arms import Arm, Study
 from attach_ai.lab.design import sweep
-from attach_ai.lab.population import KINDS, Condition, live, population, signs
+from attach_ai.lab.population import KINDS, Condition, holds, known, live, population, signs
 from attach_ai.model import load_model, load_phenotype, load_practice, load_world
 from attach_ai.simulation import Record, days
 
@@ -42,6 +42,7 @@ NULL = "practice with the loop cut, nobody there: no evidence, so the mean may n
 CLAIMS = (6, 4)
 MODELS = (
     "attachment_core",
+    "attachment",
     "attachment_injury",
     "loving_kindness",
     "imagined_other",
@@ -52,7 +53,6 @@ MODELS = (
 FLAT = 0.05  # a prior that moves less than this has not moved
 NEEDS = 0.5  # awareness must take at least this share of the loop's gain
 SURVIVES = 0.5  # awareness may take at most this share of what orienting teaches
-ROBUST = 0.8  # share of draws in which a sign must hold
 DEFAULTS = {"gain": 0.8, "rate": 0.25, "gamma": 8.0, "retention": 0.95, "eta": 1.0, "hold": 2.0}
 ORIENTING = 0.4  # what orienting does in the world of the B route
 MAINTAIN = 0
@@ -76,12 +76,13 @@ class Config:
     n_draws: int = 64
     n_paired: int = 8
     n_shuffles: int = 24
+    n_full: int = 8  # seeds on the full model
     n_sessions: int = 20
     seed: int = 20
     perceptions: tuple[str, ...] = ("exact", "mean_field")
 
 
-SMOKE = Config(n_seeds=2, n_draws=2, n_paired=2, n_shuffles=2, n_sessions=2)
+SMOKE = Config(n_seeds=2, n_draws=2, n_paired=2, n_shuffles=2, n_full=1, n_sessions=2)
 STANDARD = Config()
 DEEP = Config(n_seeds=200, n_draws=500, n_shuffles=100)
 
@@ -95,6 +96,7 @@ def cells(config: Config) -> dict[str, Callable[[], xr.Dataset]]:
         for kind in ("reference", "draws"):
             work[f"{p}.fiat.{kind}"] = partial(_fiat, config, p, kind)
             work[f"{p}.orienting.{kind}"] = partial(_orienting, config, p, kind)
+    work["exact.full"] = partial(_full, config)
     return work
 
 
@@ -127,6 +129,7 @@ def verdict(config: Config, found: Mapping[str, xr.Dataset]) -> Verdict:
     outcomes = []
     for p in config.perceptions:
         outcomes += _findings(p, {n.removeprefix(f"{p}."): c for n, c in found.items()})
+    outcomes.append(_on_full(found["exact.full"]))
     return Verdict("who_pays_for_belief", PREDICTION, REFUTATION, tuple(outcomes))
 
 
@@ -167,7 +170,7 @@ def _findings(p: str, found: Mapping[str, xr.Dataset]) -> list[Finding]:
         Finding(
             "loop_pays",
             "with the body loop the prior ends higher than with the loop cut (naive mind)",
-            _holds(loop),
+            holds(loop),
             loop,
             share=loop["share"],
             perception=p,
@@ -176,7 +179,7 @@ def _findings(p: str, found: Mapping[str, xr.Dataset]) -> list[Finding]:
         Finding(
             "loop_needs_naivety",
             "awareness of authorship takes more than half of what the loop gives",
-            _holds(needs),
+            holds(needs),
             needs | _ends(main["reference"]),
             share=needs["share"],
             perception=p,
@@ -185,7 +188,7 @@ def _findings(p: str, found: Mapping[str, xr.Dataset]) -> list[Finding]:
         Finding(
             "real_other_pays",
             "a real other raises the prior of a mind that is aware of its own part",
-            _holds(other),
+            holds(other),
             other,
             share=other["share"],
             perception=p,
@@ -194,7 +197,7 @@ def _findings(p: str, found: Mapping[str, xr.Dataset]) -> list[Finding]:
         Finding(
             "orienting_survives_awareness",
             "an aware mind learns at least half of what a naive one does about its own orienting",
-            route["null"] <= FLAT and _holds(route),
+            route["null"] <= FLAT and holds(route),
             route,
             share=route["share"],
             perception=p,
@@ -240,10 +243,24 @@ def _ledger(p: str, data: xr.Dataset) -> list[Finding]:
     ]
 
 
-def _holds(found: Mapping[str, float]) -> bool:
-    """Beyond two standard errors at the reference, and in at least .8 of draws."""
-    sure = np.isnan(found["se"]) or found["mean"] > 2 * found["se"]
-    return bool(found["mean"] > 0 and sure and found["share"] >= ROBUST)
+def _on_full(data: xr.Dataset) -> Finding:
+    end = data["prior"].isel(model=0, prior_0=-1)
+
+    def gain(mind: str) -> xr.DataArray:
+        paid, cut = (end.sel(condition=f"{s}, {mind}") for s in ("practice", "loop cut"))
+        return paid - cut
+
+    naive, aware = float(gain("naive").mean()), float(gain("aware").mean())
+    other = end.sel(condition="real other, aware") - end.sel(condition="loop cut, aware")
+    return Finding(
+        "the_same_on_the_full_model",
+        "on the full model too the loop pays, awareness takes half of it, a real other pays",
+        naive > 0 and aware < NEEDS * naive and float(other.mean()) > 0,
+        {"loop_naive": naive, "loop_aware": aware, "real_other_aware": float(other.mean())},
+        perception="exact",
+        claim=6,
+        decides=False,
+    )
 
 
 def _ends(data: xr.Dataset) -> dict[str, float]:
@@ -327,6 +344,21 @@ def _orienting(config: Config, p: str, kind: str) -> xr.Dataset:
     return _live(config, p, kind, conditions, _learnt, B=("threat",))
 
 
+def _full(config: Config) -> xr.Dataset:
+    full = load_model("attachment")
+    conditions = {
+        f"{source}, {mind}": Condition(
+            {"awareness": awareness},
+            known(full, load_world(SOURCES[source][0])),
+            practised=SOURCES[source][1],
+            gain=SOURCES[source][2],
+        )
+        for source in ("practice", "loop cut", "real other")
+        for mind, awareness in MINDS.items()
+    }
+    return _live(config, "exact", "reference", conditions, _prior, member="attachment")
+
+
 def _live(
     config: Config,
     p: str,
@@ -338,8 +370,9 @@ def _live(
     counted: Literal["unheld", "held"] = "unheld",
     clamped: bool = False,
     tracked: bool = False,
+    member: str = "attachment_core",
 ) -> xr.Dataset:
-    model, practice = load_model("attachment_core"), load_practice("loving_kindness")
+    model, practice = load_model(member), load_practice("loving_kindness")
     if clamped:
         practice = replace(
             practice,
@@ -363,13 +396,14 @@ def _live(
         track=model.layout.level("agents.benevolent") if tracked else None,
     )
     fixed = ("awareness", "trust", "orienting")
-    phenotype = _settings(model, load_phenotype("attachment_injury"))
+    phenotype = known(model, load_phenotype("attachment_injury"))
+    n_seeds = config.n_full if member == "attachment" else config.n_seeds
     group = population(
         kind,
         model,
         sweep(model, phenotype, fixed) | {"trust": (0.01, 0.2)},
         n=config.n_shuffles if kind == "shuffles" else config.n_draws,
-        n_seeds=config.n_seeds if kind == "reference" else config.n_paired,
+        n_seeds=n_seeds if kind == "reference" else config.n_paired,
         seed=config.seed,
     )
     return live(
@@ -384,12 +418,7 @@ def _live(
 
 
 def _world(name: str) -> dict[str, float]:
-    return _settings(load_model("attachment_core"), load_world(name))
-
-
-def _settings(model: Any, settings: Mapping[str, float]) -> dict[str, float]:
-    """Of declared settings, those this model has."""
-    return {k: v for k, v in settings.items() if k in model.parameters}
+    return known(load_model("attachment_core"), load_world(name))
 
 
 BENEVOLENT, REJECTED, MONITOR, LAST = 2, 2, 1, 10
@@ -422,6 +451,12 @@ def _belief(record: Record, arm: Arm) -> dict[str, Any]:
         moved = last - carried - body - cues
         found["ledger"] = jnp.stack([carried, moved, body, cues, book.field[:, -1]], -1)
     return found
+
+
+def _prior(record: Record, arm: Arm) -> dict[str, Any]:
+    """By session: the prior alone."""
+    counts = jnp.concatenate([record.counts["D.agents"], record.final_counts["D.agents"][None]])
+    return {"prior": counts[:, BENEVOLENT] / counts.sum(-1)}
 
 
 def _learnt(record: Record, arm: Arm) -> dict[str, Any]:

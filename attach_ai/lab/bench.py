@@ -163,9 +163,7 @@ class _Bout:
                 return in_chunks(lambda part: mine(*part), (pomdp, keys[i]))
             return in_chunks(lambda part: mine(pomdp, part), keys[i])
 
-        a, b = _in_turns(
-            ours, lambda i: their(arrays, jax.random.PRNGKey(i)), self.size.n_repeats
-        )
+        a, b = _in_turns(ours, lambda i: their(arrays, jax.random.PRNGKey(i)), self.size.n_repeats)
         steps, tables = n * self.size.n_steps, "own" if own else "shared"
         figure = f"closed loop, {tables} tables{where} (agent-steps/s)"
         return Row(figure, n, steps / a, steps / b, b / a)

@@ -20,6 +20,7 @@ from jaxtyping import Array
 from attach_ai.agent.hold import Program
 from attach_ai.lab.arms import Arm, Study, build_all, concatenate, live_all, repeat
 from attach_ai.lab.design import COMBINATIONS, OUTSIDE, VARIANTS, latin_hypercube, shuffle_edges
+from attach_ai.lab.verdict import ROBUST
 from attach_ai.model.model import Model
 from attach_ai.model.pomdp import POMDP
 
@@ -231,3 +232,14 @@ def signs(
             means = contrast(cells[kind]).mean("seed").values
             found[names[kind]] = float(np.mean(means > 0))
     return found
+
+
+def holds(found: Mapping[str, float]) -> bool:
+    """The verdict rule for a sign: beyond two standard errors at the reference, and robust."""
+    sure = np.isnan(found["se"]) or found["mean"] > 2 * found["se"]
+    return bool(found["mean"] > 0 and sure and found["share"] >= ROBUST)
+
+
+def known(model: Model, settings: Values) -> dict[str, float]:
+    """Of declared settings (a phenotype, a world), those that this model has."""
+    return {k: v for k, v in settings.items() if k in model.parameters}

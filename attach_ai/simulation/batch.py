@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 # Measured on two cores (docs/decisions.md): past about 128 minds a chunk's beliefs and tables fall
@@ -45,4 +46,4 @@ def in_chunks(fn: Callable[[Any], Any], batch: Any, *, chunk: int = CHUNK) -> An
 
 def _as_numpy(x: Any) -> Any:
     """Without a copy; random keys have no NumPy form and stay."""
-    return x if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x)

@@ -119,7 +119,7 @@ def _observed(layout: Layout, practice: Practice, outcome: Array, choice: Array)
                 f"{practice.schedule.steps} steps",
                 "log_likelihood",
             )
-    indices = [("choice", choice, len(layout.choices))]
+    indices: list[tuple[str, Any, int]] = [("choice", choice, len(layout.choices))]
     if not isinstance(outcome, jax.core.Tracer):
         indices += [
             (f"outcome of {x.name}", np.asarray(outcome)[..., m], len(x.levels))
