@@ -62,10 +62,7 @@ class Oracle:
     def start(self, do: Do | None = None) -> Vector:
         """P(state) before the first outcome."""
         return np.array(
-            [
-                np.prod([self._root(f, s[f], 0, do) for f in range(len(self.D))])
-                for s in self.states
-            ]
+            [np.prod([self._root(f, s[f], 0, do) for f in range(len(self.D))]) for s in self.states]
         )
 
     def transition(self, choice: int, time: int = 0, do: Do | None = None) -> np.ndarray:

@@ -99,8 +99,8 @@ def log_likelihood(
     runs, and can be differentiated in every parameter. A choice the practice does not allow has
     log probability -inf.
 
-    Raises `InputError` for data of another shape than the practice's sessions, and for an index that
-    is no level of the model's.
+    Raises `InputError` for data of another shape than the practice's sessions, and for an index
+    that is no level of the model's.
     """
     observed = _observed(pomdp.layout, practice, outcome, choice)
     program = compile_program(practice, pomdp.layout, **parameters)
@@ -119,20 +119,18 @@ def _observed(layout: Layout, practice: Practice, outcome: Array, choice: Array)
                 f"{practice.schedule.steps} steps",
                 "log_likelihood",
             )
-    indices: list[tuple[str, Any, int]] = [("choice", choice, len(layout.choices))]
     if not isinstance(outcome, jax.core.Tracer):
-        indices += [
-            (f"outcome of {x.name}", np.asarray(outcome)[..., m], len(x.levels))
-            for m, x in enumerate(layout.modalities)
-        ]
-    for what, data, n in indices:
-        if isinstance(data, jax.core.Tracer):
-            continue
-        lowest = 0 if what == "choice" else -1
-        data = np.asarray(data)
-        for session, step in np.argwhere((data < lowest) | (data >= n)):
-            raise InputError(
-                f"{what} is {data[session, step]}; expected {lowest} to {n - 1}",
-                f"session {session + 1}, step {step + 1}",
-            )
+        for m, modality in enumerate(layout.modalities):
+            levels = np.asarray(outcome)[..., m]
+            _within(f"outcome of {modality.name}", levels, -1, len(modality.levels) - 1)
+    if not isinstance(choice, jax.core.Tracer):
+        _within("choice", np.asarray(choice), 0, len(layout.choices) - 1)
     return Observed(jnp.asarray(outcome, jnp.int32), jnp.asarray(choice, jnp.int32))
+
+
+def _within(what: str, data: np.ndarray, lowest: int, highest: int) -> None:
+    for session, step in np.argwhere((data < lowest) | (data > highest)):
+        raise InputError(
+            f"{what} is {data[session, step]}; expected {lowest} to {highest}",
+            f"session {session + 1}, step {step + 1}",
+        )

@@ -73,14 +73,16 @@ class Trajectory:
             self.tree.to_netcdf(temporary, engine="h5netcdf")
             temporary.replace(path)
         except OSError as error:
-            raise InputError(f"could not be written: {error.strerror or error}", str(path)) from error
+            raise InputError(
+                f"could not be written: {error.strerror or error}", str(path)
+            ) from error
         finally:
             temporary.unlink(missing_ok=True)
         return path
 
     @classmethod
     def load(cls, path: str | Path) -> Trajectory:
-        """Read what `save` wrote. Raises `InputError` for a file that is missing or something else."""
+        """Read what `save` wrote; `InputError` for a file that is missing or something else."""
         import xarray as xr
 
         if not Path(path).is_file():

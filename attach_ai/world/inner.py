@@ -20,8 +20,9 @@ class Inner(eqx.Module):
     `rate` in (0, 1]: how fast body, self-talk and memory follow. `gain` in [0, 1]: how much they
     follow the held prediction A_m p~_t; 0 cuts the loop. `load`: by modality, the distribution e_m
     that comes from elsewhere (shame signals, discomfort, intrusions); a modality without one shows
-    what the process itself would show. A session starts at x = e_m. Raises `InputError` for a rate or
-    gain outside its range, and for a load that is no distribution.
+    what the process itself would show. A session starts at x = e_m.
+
+    Raises `InputError` for a rate or gain outside its range, and a load that is no distribution.
     """
 
     rate: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=0.25)

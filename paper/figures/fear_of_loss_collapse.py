@@ -125,14 +125,18 @@ def draw(cells: Cells, verdict: Found) -> Figure:
     top = 1 - 4.5 / HEIGHT
     title = "Fear of loss where nobody leaves"
     figure.text(5 / PAGE, top, title, fontsize=10, fontweight="bold", va="center")
-    figure.text(74 / PAGE, top, tally(verdict), color=LINE, fontsize=7.5, va="center")
+    figure.text(
+        74 / PAGE, top, f"{tally(verdict)}; b to e: exact", color=LINE, fontsize=7.5, va="center"
+    )
     found = [p for p in ("exact", "mean_field") if f"{p}.arms.reference" in cells]
     for i, p in enumerate(found):
         _falls(figure, cells, verdict, p, i)
     for part in (_forced, _drift, _rests, _course):
         part(figure, cells, verdict, found[0])
     axes = robustness(figure, verdict, left=130, top=130, width=50, height=31, labels=LABELS)
-    heading(axes[0], "f", "Does each prediction hold, and where?", left=42, above=4.5)
+    on_full = mark(verdict, "the_same_on_the_full_model", "exact")
+    text = "Does each prediction hold, and where?" + (f"  Full model {on_full}" if on_full else "")
+    heading(axes[0], "f", text, left=42, above=4.5)
     return figure
 
 
@@ -225,7 +229,7 @@ def _rests(figure: Figure, cells: Cells, verdict: Found, p: str) -> None:
 
 def _course(figure: Figure, cells: Cells, verdict: Found, p: str) -> None:
     """(e) The order of events after a step of fear."""
-    axes = panel(figure, 14, 130, 46, 29, xlabel="step", ylabel="change by fear")
+    axes = panel(figure, 14, 130, 46, 29, xlabel="step", ylabel="change with fear")
     frame = course(cells, p)
     measured: Mapping[str, float | None] = next(
         (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from attach_ai.plot.findings import robustness, tally
+from attach_ai.plot.findings import mark, robustness, tally
 from attach_ai.plot.ledger import ENTRIES, key, stack
 from attach_ai.plot.style import (
     BLUE,
@@ -108,7 +108,14 @@ def draw(cells: Cells, verdict: Mapping[str, Any]) -> Figure:
     figure = sheet(PAGE, HEIGHT)
     top = 1 - 4.5 / HEIGHT
     figure.text(5 / PAGE, top, "Who pays for belief?", fontsize=10, fontweight="bold", va="center")
-    figure.text(50 / PAGE, top, tally(verdict), color=LINE, fontsize=7.5, va="center")
+    figure.text(
+        50 / PAGE,
+        top,
+        f"{tally(verdict)}; a, b, d to f: exact",
+        color=LINE,
+        fontsize=7.5,
+        va="center",
+    )
     _ledgers(figure, books(cells))
     _priors(figure, cells)
     _ends(figure, cells)
@@ -116,7 +123,9 @@ def draw(cells: Cells, verdict: Mapping[str, Any]) -> Figure:
     _fiat(figure, cells)
     _orienting(figure, cells)
     axes = robustness(figure, verdict, left=136, top=143, width=43, height=21, labels=LABELS)
-    heading(axes[0], "g", "Does each prediction hold, and where?", left=37, above=4.5)
+    on_full = mark(verdict, "the_same_on_the_full_model", "exact")
+    text = "Does each prediction hold, and where?" + (f"  Full model {on_full}" if on_full else "")
+    heading(axes[0], "g", text, left=37, above=4.5)
     return figure
 
 

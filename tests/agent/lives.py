@@ -44,7 +44,9 @@ def hold(*operators: OperatorSpec, steps: int, allowed: Any = None) -> Practice:
     return practice(Phase("all", steps, operators, allowed))
 
 
-def program(layout: Layout, *operators: OperatorSpec, steps: int = 4, allowed: Any = None) -> Program:
+def program(
+    layout: Layout, *operators: OperatorSpec, steps: int = 4, allowed: Any = None
+) -> Program:
     return compile_program(hold(*operators, steps=steps, allowed=allowed), layout)
 
 
@@ -76,7 +78,9 @@ def lived(oracle: Oracle, seed: int, n_steps: int, unseen: float = 0.0) -> tuple
     choices = rng.integers(len(oracle.choices), size=n_steps)
     state, outcomes = rng.choice(len(oracle.states), p=oracle.start()), []
     for u in choices:
-        outcomes.append(oracle.outcomes[rng.choice(len(oracle.outcomes), p=oracle.likelihood[:, state])])
+        outcomes.append(
+            oracle.outcomes[rng.choice(len(oracle.outcomes), p=oracle.likelihood[:, state])]
+        )
         state = rng.choice(len(oracle.states), p=oracle.transition(u)[:, state])
     outcome = np.where(rng.random(np.shape(outcomes)) < unseen, -1, outcomes)
     return jnp.asarray(outcome, jnp.int32), jnp.asarray(choices, jnp.int32)

@@ -49,7 +49,9 @@ def random_layout(seed: int) -> Layout:
             own = levels(int(rng.integers(2, 4)))
             factors.append(Factor(f"f{f}", own, some(len(kinds)), some(n_actions)))
     modalities = [
-        Modality(f"m{m}", levels(int(rng.integers(2, 4))), some(len(kinds)), inner=rng.random() < 0.5)
+        Modality(
+            f"m{m}", levels(int(rng.integers(2, 4))), some(len(kinds)), inner=rng.random() < 0.5
+        )
         for m in range(int(rng.integers(1, 4)))
     ]
     return Layout(tuple(factors), tuple(modalities), actions)

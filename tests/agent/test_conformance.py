@@ -32,7 +32,12 @@ FELT = replace(
     LAYOUT, modalities=tuple(replace(m, inner=m.name != "face") for m in LAYOUT.modalities)
 )
 EXAMPLES: dict[type, list[Any]] = {
-    AbstractPerception: [Exact("dense"), Exact("factors"), MeanField(n_iter=4), MeanField("vmp", 4)],
+    AbstractPerception: [
+        Exact("dense"),
+        Exact("factors"),
+        MeanField(n_iter=4),
+        MeanField("vmp", 4),
+    ],
     AbstractPlanner: [
         Habit(),
         ExpectedFreeEnergy(gamma=2.0),

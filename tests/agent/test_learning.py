@@ -26,7 +26,9 @@ SESSIONS = 4
 
 
 @eqx.filter_jit
-def condition_on(agent: Agent, pomdp: POMDP, outcome: Any, choice: Any, program: Any, calendar: Any) -> Record:
+def condition_on(
+    agent: Agent, pomdp: POMDP, outcome: Any, choice: Any, program: Any, calendar: Any
+) -> Record:
     return condition(agent, pomdp, Observed(outcome, choice), program, calendar)
 
 
@@ -115,7 +117,9 @@ def test_rest_days_in_closed_form_are_boundaries_one_by_one(
 def test_feeding_a_mind_its_own_posterior_hardens_it_and_moves_nothing() -> None:
     """Without evidence q is the prior; counts grow (here fivefold) and the mean stays."""
     pomdp = random_pomdp(22)
-    blind = tuple(jnp.broadcast_to(a.mean(range(1, a.ndim), keepdims=True), a.shape) for a in pomdp.A)
+    blind = tuple(
+        jnp.broadcast_to(a.mean(range(1, a.ndim), keepdims=True), a.shape) for a in pomdp.A
+    )
     still = jnp.broadcast_to(jnp.eye(3)[:, :, None, None], pomdp.B[0].shape)
     pomdp = eqx.tree_at(lambda p: (p.A, p.B), pomdp, (blind, (still, *pomdp.B[1:])))
     agent = Agent(planning=Habit(), learning=Dirichlet(D=["mood"], retention=1.0, eta=4.0))

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attach_ai.model import Model, load_model
-from attach_ai.model.check import identify
+from attach_ai.model import load_model
 from attach_ai.model.parameters import Parameter
 from attach_ai.simulation.information import information
 from tests.oracles import Oracle
@@ -62,28 +61,17 @@ def test_information_is_that_of_enumeration() -> None:
     assert (np.abs(found.matrix - exact) <= 5 * spread + 1e-9).all()
 
 
-def with_idle(model: Model) -> Model:
+def test_a_check_names_the_parameter_that_no_table_reads() -> None:
+    """`information` was registered with `Model.check` when it was imported."""
     idle = Parameter("idle", 0.5, (0.0, 1.0), "read by no table")
-    return replace(model, declared=(*model.declared, idle))
-
-
-def test_a_parameter_that_no_table_reads_is_named() -> None:
-    model = with_idle(TEACHING)
-    found = information(model)
+    model = replace(TEACHING, declared=(*TEACHING.declared, idle))
+    report = model.check()
+    found = report.information
+    assert found is not None
     assert found.n_trajectories == 64
-    np.testing.assert_allclose(found.matrix, found.matrix.T)
-    rank, unidentified, confounded = identify(model, found)
+    assert (found.matrix[found.parameters.index("idle")] == 0).all()
     # In this model no choice changes what is felt, so no choice shows how much calm is liked.
-    assert unidentified == ("like", "idle")
-    assert rank == len(model.parameters) - 2
-    assert confounded == ()
-    i = found.parameters.index("idle")
-    assert (found.matrix[i] == 0).all()
-
-
-def test_a_check_reports_what_data_could_identify() -> None:
-    """`information` was registered when it was imported."""
-    report = TEACHING.check()
-    assert report.information is not None
-    assert report.unidentified == ("like",)
-    assert "nothing identifies: like" in str(report)
+    assert report.unidentified == ("like", "idle")
+    assert report.rank == len(model.parameters) - 2
+    assert report.confounded == ()
+    assert "nothing identifies: like, idle" in str(report)

@@ -27,9 +27,7 @@ def life() -> Trajectory:
     agent = Agent(
         planning=ExpectedFreeEnergy(horizon=2), learning=Dirichlet(D=["mood"], B=["body"])
     )
-    return simulate(
-        jax.random.key(0), agent, POMDP, World(POMDP), PRACTISED, 4, track="mood.b"
-    )
+    return simulate(jax.random.key(0), agent, POMDP, World(POMDP), PRACTISED, 4, track="mood.b")
 
 
 def test_beliefs_have_the_names_of_the_model(life: Trajectory) -> None:
@@ -42,7 +40,9 @@ def test_beliefs_have_the_names_of_the_model(life: Trajectory) -> None:
     assert mood.attrs["units"] == "probability"
     for factor in LAYOUT.factors:
         for held in (False, True):
-            np.testing.assert_allclose(life.belief(factor.name, held=held).sum(f"{factor.name}_level"), 1)
+            np.testing.assert_allclose(
+                life.belief(factor.name, held=held).sum(f"{factor.name}_level"), 1
+            )
     gained = np.log(life.belief("mood", held=True) / mood).sel(mood_level="b", step=1)
     np.testing.assert_allclose(gained, 0, atol=1e-12)
     assert life.tree.attrs["practice"] == "test"
@@ -132,9 +132,7 @@ def test_names_that_are_not_there_are_answered_with_those_that_are(life: Traject
         life.outcome("cue")
     with pytest.raises(InputError, match="prior: no 'body' here; there are mood"):
         life.prior("body")
-    plain = simulate(
-        jax.random.key(0), Agent(planning=Habit()), POMDP, World(POMDP), PRACTISED, 1
-    )
+    plain = simulate(jax.random.key(0), Agent(planning=Habit()), POMDP, World(POMDP), PRACTISED, 1)
     assert "ledger" not in plain.tree.children
     with pytest.raises(InputError, match="prior: no 'mood' here; there are none"):
         plain.prior("mood")
