@@ -86,6 +86,12 @@ def _check(a: argparse.Namespace) -> int:
     return 0 if report.ok else 1
 
 
+def _held(practice: Any) -> str | None:
+    """The level that a practice holds first: the one whose ledger a picture shows."""
+    held = (f"{o.factor}.{o.level}" for phase in practice.phases for o in phase.operators)
+    return next(held, None)
+
+
 def _simulate(a: argparse.Namespace) -> int:
     from attach_ai.model import load_model, load_phenotype, load_practice, load_world
 
@@ -115,6 +121,7 @@ def _simulate(a: argparse.Namespace) -> int:
         world,
         practice,
         a.sessions,
+        track=_held(practice) if picture else None,
         **of_practice,
     )
     trajectory.save(out)

@@ -56,7 +56,7 @@ MODELS = ("attachment_core", "attachment", "loving_kindness", "imagined_other", 
 
 # Committed before the first full run.
 NEEDS = 0.5  # an ablation must take at least this share of the fall
-STEEPER = 1.5  # the steepest stretch of a threshold, against the mean slope
+BEFORE, MIDDLE, AFTER = 0.02, 0.5, 0.98  # a threshold keeps the middle above the straight line
 DEFAULTS = {"gain": 0.8, "rate": 0.25, "gamma": 8.0, "retention": 0.95, "eta": 1.0, "hold": 2.0}
 LOW, HIGH = 0.05, 0.8  # fear of loss before and after
 # A mind that has the state and may lose it: the declared defaults, with trust already high.
@@ -156,10 +156,16 @@ def _findings(p: str, found: Mapping[str, xr.Dataset]) -> list[Finding]:
     def interaction(d: xr.Dataset) -> xr.DataArray:
         return hurts(d, "imagined other") - hurts(d, "real other")
 
+    def above_line(d: xr.Dataset) -> xr.DataArray:
+        ends = [held(d, f"practice, fear {f}") for f in (BEFORE, AFTER)]
+        weight = (MIDDLE - BEFORE) / (AFTER - BEFORE)
+        line = (1 - weight) * ends[0] + weight * ends[1]
+        return held(d, f"practice, fear {MIDDLE}") - line
+
     falls = signs(lambda d: fall(d, "practice"), arms)
     stays = signs(lambda d: fall(d, "real other"), arms)
     curve = {f: float(held(arms["reference"], f"practice, fear {f}").mean()) for f in FEARS}
-    steep = _steepness(list(FEARS), list(curve.values()))
+    bend = signs(above_line, arms)
     kappa, selfless, stare = (
         signs(needs(a), arms) for a in ("kappa 0", "self fixed", "no monitor")
     )
@@ -197,9 +203,10 @@ def _findings(p: str, found: Mapping[str, xr.Dataset]) -> list[Finding]:
         ),
         Finding(
             "not_linear_in_fear",
-            "the steepest stretch of the fall is half as steep again as the whole",
-            steep >= STEEPER,
-            {"steepness": steep} | {f"held_at_{f}": v for f, v in curve.items()},
+            "half-way up in fear the belief stands above the straight line between the ends",
+            holds(bend),
+            bend | {f"held_at_{f}": v for f, v in curve.items()},
+            share=bend["share"],
             perception=p,
             claim=7,
         ),
@@ -313,13 +320,6 @@ def _on_full(data: xr.Dataset) -> Finding:
         claim=7,
         decides=False,
     )
-
-
-def _steepness(x: list[float], y: list[float]) -> float:
-    """Steepest local fall, over the mean one."""
-    slopes = -np.diff(y) / np.diff(x)
-    whole = (y[0] - y[-1]) / (x[-1] - x[0])
-    return float(slopes.max() / whole) if whole > 0 else float("nan")
 
 
 def _order(data: xr.Dataset) -> dict[str, float]:

@@ -446,10 +446,9 @@ def _belief(record: Record, arm: Arm) -> dict[str, Any]:
     }
     if d.ledger is not None:
         book = d.ledger
-        carried, body, cues = book.expected[:, 0], book.body.sum(-1), book.cues.sum(-1)
-        last = book.expected[:, -1] + book.body[:, -1] + book.cues[:, -1]
-        moved = last - carried - body - cues
-        found["ledger"] = jnp.stack([carried, moved, body, cues, book.field[:, -1]], -1)
+        carried = book.expected[:, 0]
+        last = [x[:, -1] for x in (book.body, book.cues, book.field)]
+        found["ledger"] = jnp.stack([carried, book.expected[:, -1] - carried, *last], -1)
     return found
 
 

@@ -35,7 +35,9 @@ class Belief(eqx.Module):
     `state`: perception's own, expecting the next outcome. `context`: what the last choice made
     known. `posterior`, `held`: beliefs after the last outcome, without and with the operators.
     `chain`: a second state for operators that propagate (None without such).
-    `engaged`: (operator,), whether each acted at the last step.
+    `engaged`: (operator,), whether each acted at the last step. `apart`: where the mind would stand
+    had it taken in nothing since the session began, inner outcomes alone, or outer ones alone (None
+    where no ledger is kept).
     """
 
     state: State
@@ -44,14 +46,16 @@ class Belief(eqx.Module):
     held: Belief_
     chain: State | None
     engaged: Float[Array, " operator"]
+    apart: tuple[State, State, State] | None = None
 
 
 class Ledger(eqx.Module):
-    """Where the log-odds of one level stand within a step, in nats.
+    """What the log-odds of one level are made of, in nats, since the session began.
 
-    `expected` + `body` + `cues` is the unheld log-odds after the outcome; + `field` the held one.
-    `body` is what inner outcomes said, `cues` what the others did; each is its share averaged over
-    the two orders in which they could be taken in, so that they add up exactly.
+    `expected` is where the prior and the believed transitions alone would have led; `body` is what
+    inner outcomes add to it, `cues` what the others do, each averaged over the two orders in which
+    they can be added; their sum is the unheld log-odds, and with `field` the held ones. What each
+    step said is not summed: transitions let old evidence fade, and a sum would go on counting it.
     """
 
     expected: Float[Array, ""]
@@ -92,8 +96,10 @@ class Agent(eqx.Module):
         )
         return Tables(self.perception.prepare(pomdp), self.planning.prepare(pomdp), inner)
 
-    def init(self, tables: Tables, pomdp: POMDP, program: Program) -> Belief:
-        """The belief before the first outcome of a session."""
+    def init(
+        self, tables: Tables, pomdp: POMDP, program: Program, *, ledger: bool = False
+    ) -> Belief:
+        """The belief before the first outcome of a session; `ledger`: one is to be kept."""
         state = self.perception.begin(tables.perception, pomdp.D)
         expected = self.perception.expect(tables.perception, state)
         return Belief(
@@ -103,6 +109,7 @@ class Agent(eqx.Module):
             held=expected,
             chain=state if program.carries else None,
             engaged=jnp.zeros_like(program.active[0]),
+            apart=(state, state, state) if ledger else None,
         )
 
     def predict(
@@ -154,6 +161,13 @@ class Agent(eqx.Module):
         if choice is None:
             assert draw is not None, "step needs a draw to sample a choice, or the choice itself"
             choice = sample(jnp.exp(plan.log_p), draw)
+        ledger: Ledger | None = None
+        apart: Any = None
+        if track is not None:
+            ledger, alone = self._ledger(tables, belief, outcome, posterior, held, track)
+            apart = tuple(
+                see.advance(at, s, see.forecast(at, b, context), choice) for s, b in alone
+            )
         after = Belief(
             state=see.advance(at, state, ahead, choice),
             context=_context_after(at.layout, choice),
@@ -163,6 +177,7 @@ class Agent(eqx.Module):
             engaged=jnp.stack(
                 [now.gate(i, context) for i in range(len(now.operators))] or [jnp.zeros(())]
             )[: len(now.operators)],
+            apart=apart,
         )
         decision = Decision(
             posterior=self.marginals(tables, posterior, context),
@@ -172,9 +187,7 @@ class Agent(eqx.Module):
             plan=plan,
             choice=choice,
             log_p=select(plan.log_p, choice),
-            ledger=None
-            if track is None
-            else self._ledger(tables, belief, outcome, posterior, held, track),
+            ledger=ledger,
         )
         return after, decision
 
@@ -220,24 +233,28 @@ class Agent(eqx.Module):
         posterior: Belief_,
         held: Belief_,
         track: tuple[int, int],
-    ) -> Ledger:
-        see, at = self.perception, tables.perception
-        modalities = at.layout.modalities
-        inner = tuple(m for m, x in enumerate(modalities) if x.inner)
-        outer = tuple(m for m, x in enumerate(modalities) if not x.inner)
+    ) -> tuple[Ledger, tuple[tuple[State, Belief_], ...]]:
+        """The entries, and the three states that stand apart after this outcome."""
+        see, at, context = self.perception, tables.perception, belief.context
+        assert belief.apart is not None, "a tracked life begins with init(..., ledger=True)"
+        inner = tuple(m for m, x in enumerate(at.layout.modalities) if x.inner)
+        outer = tuple(m for m, x in enumerate(at.layout.modalities) if not x.inner)
 
         def log_odds(b: Belief_) -> Array:
             p = see.read(at, b, (track[0],))[track[1]]
             return jnp.log(p) - jnp.log1p(-p)
 
-        before = log_odds(see.expect(at, belief.state))
-        after = log_odds(posterior)
-        _, body_only, _ = see.update(at, belief.state, belief.context, outcome, inner)
-        _, cues_only, _ = see.update(at, belief.state, belief.context, outcome, outer)
-        body = ((log_odds(body_only) - before) + (after - log_odds(cues_only))) / 2
-        return Ledger(
-            expected=before, body=body, cues=after - before - body, field=log_odds(held) - after
+        alone = tuple(
+            see.update(at, state, context, outcome, which)[:2]
+            for state, which in zip(belief.apart, ((), inner, outer), strict=True)
         )
+        none, body_only, cues_only = (log_odds(b) for _, b in alone)
+        both = log_odds(posterior)
+        body = ((body_only - none) + (both - cues_only)) / 2
+        ledger = Ledger(
+            expected=none, body=body, cues=both - none - body, field=log_odds(held) - both
+        )
+        return ledger, alone
 
 
 def sample(p: Float[Array, " level"], draw: Float[Array, ""]) -> Int[Array, ""]:

@@ -76,6 +76,11 @@ class Study(eqx.Module):
         return rollout(key, agent, arm.mind, world, program, self.days, self.track)
 
 
+# Seeds live in blocks of this size, so that a reference point with many seeds and draws with few
+# share one compiled function.
+BLOCK = 8
+
+
 def live_all(
     study: Study,
     arms: Arm,
@@ -85,11 +90,19 @@ def live_all(
     """Every key's life in every arm, summarised; results lead with (arm, key).
 
     `arms` is one `Arm` whose arrays lead with the arm axis. All arms live with the same keys, so
-    that differences between arms are paired.
+    that differences between arms are paired. `summary` should be a function of a module: it is part
+    of what is compiled once.
     """
-
-    chunk = max(1, CHUNK // len(keys))
-    return in_chunks(lambda part: _live_chunk(study, part, keys, summary), arms, chunk=chunk)
+    n_arms, n_keys = arms.gain.shape[0], len(keys)
+    block = BLOCK if n_keys % BLOCK == 0 else n_keys
+    blocks = keys.reshape(-1, block)
+    batch = (
+        jax.tree.map(lambda x: np.repeat(np.asarray(x), len(blocks), axis=0), arms),
+        blocks[jnp.tile(jnp.arange(len(blocks), dtype=jnp.int32), n_arms)],
+    )
+    chunk = max(1, CHUNK // block)
+    found = in_chunks(lambda x: _live_chunk(study, x[0], x[1], summary), batch, chunk=chunk)
+    return {k: v.reshape(n_arms, n_keys, *v.shape[2:]) for k, v in found.items()}
 
 
 @eqx.filter_jit
@@ -98,10 +111,10 @@ def _live_chunk(
 ) -> dict[str, Array]:
     """Compiled once per shape: every draw, variant and shuffle of a study shares it."""
 
-    def one(arm: Arm) -> dict[str, Array]:
-        return jax.vmap(lambda key: summary(study.live(arm, key), arm))(keys)
+    def one(arm: Arm, own: Array) -> dict[str, Array]:
+        return jax.vmap(lambda key: summary(study.live(arm, key), arm))(own)
 
-    return jax.vmap(one)(arms)
+    return jax.vmap(one)(arms, keys)
 
 
 def build_all(model: Model, settings: Settings, n: int) -> POMDP:

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-SHARES = {"share": "draws", "variants": "variants", "false_pass": "shuffled edges"}
+SHARES = {
+    "share": "parameter draws",
+    "variants": "structural variants",
+    "false_pass": "false pass: edges shuffled",
+}
 # Where in a row each stands, and how it looks.
 MARKERS: dict[str, tuple[float, dict[str, Any]]] = {
     "share": (-0.2, {"marker": "o", "color": INK, "ms": 3.8, "mew": 0}),

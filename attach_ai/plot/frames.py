@@ -68,12 +68,10 @@ def ledger(traj: Trajectory) -> xr.Dataset | None:
     if "ledger" not in traj.tree:
         return None
     steps = _minds(traj.tree["ledger"].to_dataset())
-    last = steps.isel(step=-1)
-    carried = steps["expected"].isel(step=0)
-    body, cues = steps["body"].sum("step"), steps["cues"].sum("step")
-    moved = last["expected"] + last["body"] + last["cues"] - carried - body - cues
-    return carried.to_dataset(name="carried").assign(
-        body=body, cues=cues, transitions=moved, field=last["field"]
+    last = steps.isel(step=-1, drop=True)
+    carried = steps["expected"].isel(step=0, drop=True)
+    return last[["body", "cues", "field"]].assign(
+        carried=carried, transitions=last["expected"] - carried
     )
 
 

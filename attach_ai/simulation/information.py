@@ -46,7 +46,11 @@ def information(model: Model, n_trajectories: int | None = None, n_steps: int = 
             decision = rollout(key, agent, pomdp, truth, program, calendar).decision
             return decision.log_p.sum() - decision.evidence.vfe.sum()
 
-        scores = jax.jit(jax.vmap(jax.grad(log_probability), (None, 0)))
+        # Compiled to run once: optimising would cost more time than it saves.
+        scores = jax.jit(
+            jax.vmap(jax.grad(log_probability), (None, 0)),
+            compiler_options={"xla_backend_optimization_level": 0},
+        )
         keys = jax.random.split(jax.random.key(0), n)
         rows = np.asarray(scores(jnp.array(list(model.defaults.values())), keys))
     return Information(tuple(model.parameters), rows.T @ rows / n, n, n_steps)

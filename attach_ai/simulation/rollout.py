@@ -148,7 +148,7 @@ def _session(
     if life.world is not None:
         state = life.world.begin(life.world_tables, source[0, :n_factors])
         source = source[1:]
-    start = (agent.init(tables, pomdp, program), state)
+    start = (agent.init(tables, pomdp, program, ledger=life.track is not None), state)
     (last, _), (decision, outcome, levels, kept) = jax.lax.scan(
         step, start, (source, active, allowed)
     )

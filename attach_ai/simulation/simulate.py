@@ -64,7 +64,7 @@ def simulate(
         calendar,
         horizon=getattr(agent.planning, "horizon", 1),
         phases=[p.name for p in practice.phases for _ in range(p.steps)],
-        attrs={"practice": practice.name},
+        attrs={"practice": practice.name} | ({"ledger": track} if track else {}),
     )
 
 

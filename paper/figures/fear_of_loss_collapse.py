@@ -46,7 +46,7 @@ DEPTHS = ("#9ECAE1", "#4292C6", "#08306B")  # of fear, or of kappa: light is lit
 LABELS = {
     "threshold_in_kappa": "two stable states above some κ",
     "falls_without_withdrawal": "falls though nobody withdraws",
-    "not_linear_in_fear": "steeper than linear somewhere",
+    "not_linear_in_fear": "falls late, not linearly",
     "needs_kappa": "needs κ",
     "needs_shame": "needs shame",
     "needs_monitoring": "needs monitoring",

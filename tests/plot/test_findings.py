@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from attach_ai.lab import Finding, Verdict
-from attach_ai.plot.findings import MARKERS, findings, mark, robustness, tally
+from attach_ai.plot.findings import MARKERS, SHARES, findings, mark, robustness, tally
 from attach_ai.plot.style import FAIL, PASS, sheet
 
 VERDICT = Verdict(
@@ -47,7 +47,7 @@ def test_markers_stand_at_the_shares() -> None:
     for axes, perception in ((exact, "exact"), (field, "mean_field")):
         at = findings(VERDICT).sel(perception=perception)
         lines = {line.get_label(): line for line in axes.lines}
-        for name, label in (("share", "draws"), ("variants", "variants")):
+        for name, label in SHARES.items():
             np.testing.assert_array_equal(lines[label].get_xdata(), at[name])
             shift = MARKERS[name][0]
             np.testing.assert_allclose(lines[label].get_ydata(), np.arange(2) + shift)

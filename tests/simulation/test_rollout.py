@@ -180,13 +180,13 @@ def test_the_ledger_adds_up(operator: Any) -> None:
     np.testing.assert_allclose(carried, prior, atol=1e-9)
     # In this model who is there next depends on who is there now alone.
     stays, returns = TEACHING.build().B[0][1, 1], TEACHING.build().B[0][1, 0]
-    now = life.belief("agents").sel(agents_level="benevolent").values[..., :-1]
-    ahead = stays * now + returns * (1 - now)
-    expected = np.log(ahead / (1 - ahead))
-    np.testing.assert_allclose(ledger["expected"].values[..., 1:], expected, atol=1e-9)
-    dynamics = ledger["expected"].values[..., 1:] - unheld.values[..., :-1]
-    came = dynamics.sum(-1) + (ledger["body"] + ledger["cues"]).sum("step")
-    np.testing.assert_allclose(carried + came, unheld.isel(step=-1), atol=1e-9)
+    alone = 1 / (1 + np.exp(-carried.values))
+    for step in range(ledger.sizes["step"]):
+        entry = ledger["expected"].isel(step=step)
+        np.testing.assert_allclose(entry, np.log(alone / (1 - alone)), atol=1e-9)
+        alone = stays * alone + returns * (1 - alone)
+    entries = ledger["expected"] + ledger["body"] + ledger["cues"]
+    np.testing.assert_allclose(entries, unheld, atol=1e-9)
     if operator is HELD:
         held = log_odds(life.belief("agents", held=True))
         np.testing.assert_allclose(unheld + ledger["field"], held, atol=1e-9)
