@@ -430,8 +430,8 @@ def _belief(record: Record, arm: Arm) -> dict[str, Any]:
     counts = jnp.concatenate([record.counts["D.agents"], record.final_counts["D.agents"][None]])
     prior = counts / counts.sum(-1, keepdims=True)
     rejected = arm.mind.A[1][REJECTED]  # P(rejected | agents)
-    likely = jnp.sum(prior * rejected, -1)
-    after = prior * rejected / likely[:, None]
+    likely = prior @ rejected
+    after = prior * rejected[None] / likely[:, None]
     kl = jnp.sum(after * (jnp.log(after) - jnp.log(prior)), -1)
     unheld = d.posterior[1][..., BENEVOLENT]
     found = {

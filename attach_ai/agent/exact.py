@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from attach_ai.agent.perception import AbstractPerception, Evidence, Index
+from attach_ai.agent.perception import AbstractPerception, Evidence, Index, kl
 from attach_ai.agent.slicing import (
     likelihood_by_context,
     select,
@@ -159,10 +159,7 @@ class Exact(AbstractPerception):
         return (others * own).reshape(-1)
 
     def divergence(self, held: Array, belief: Array) -> Array:
-        ratio = jnp.where(held > 0, held, 1.0) / jnp.where(belief > 0, belief, 1.0)
-        # Holding what is believed impossible is infinitely far away.
-        beyond = jnp.any((held > 0) & (belief <= 0))
-        return jnp.where(beyond, jnp.inf, jnp.sum(held * jnp.log(ratio)))
+        return kl(held, belief)
 
     def pairwise(
         self,

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from attach_ai.agent.perception import AbstractPerception, Evidence, Index
+from attach_ai.agent.perception import AbstractPerception, Evidence, Index, kl
 from attach_ai.agent.slicing import select, spread_counts
 from attach_ai.errors import InputError
 from attach_ai.model.layout import Layout
@@ -234,9 +234,6 @@ class MeanField(AbstractPerception):
         return _replace(belief, factor, donor[factor])
 
     def divergence(self, held: Marginals, belief: Marginals) -> Float[Array, ""]:
-        def kl(p: Array, q: Array) -> Array:
-            return jnp.sum(p * jnp.log(jnp.where(p > 0, p, 1.0) / jnp.where(q > 0, q, 1.0)))
-
         terms = [kl(p, q) for p, q in zip(held, belief, strict=True)]
         return jnp.sum(jnp.stack(terms))
 

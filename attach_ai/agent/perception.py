@@ -120,3 +120,10 @@ class AbstractPerception(eqx.Module):
 def entropy(p: Float[Array, "..."], axis: int = 0) -> Float[Array, "..."]:
     """Shannon entropy in nats along an axis; 0 ln 0 = 0, with a finite gradient."""
     return -jnp.sum(p * jnp.log(jnp.where(p > 0, p, 1.0)), axis=axis)
+
+
+def kl(p: Float[Array, " level"], q: Float[Array, " level"]) -> Float[Array, ""]:
+    """KL[p || q] in nats; infinite where p holds possible what q does not."""
+    ratio = jnp.where(p > 0, p, 1.0) / jnp.where(q > 0, q, 1.0)
+    beyond = jnp.any((p > 0) & (q <= 0))
+    return jnp.where(beyond, jnp.inf, jnp.sum(p * jnp.log(ratio)))

@@ -25,6 +25,8 @@ def fixed_points(x: Grid, drift: Grid) -> list[tuple[float, bool]]:
         a, b = drift[i], drift[i + 1]
         if a * b < 0:
             found.append((float(x[i] + (x[i + 1] - x[i]) * a / (a - b)), bool(a > 0)))
+        elif b == 0 and i + 2 < len(x):  # a zero on the grid itself
+            found.append((float(x[i + 1]), bool(a > 0 > drift[i + 2])))
     if drift[-1] >= 0:
         found.append((float(x[-1]), True))
     return found

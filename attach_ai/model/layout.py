@@ -72,6 +72,12 @@ class Layout:
     modalities: tuple[Modality, ...]
     actions: tuple[Action, ...]
 
+    def __post_init__(self) -> None:
+        readers: tuple[Factor | Modality, ...] = (*self.factors, *self.modalities)
+        for x in readers:
+            if list(x.parents) != sorted(set(x.parents)):
+                raise ValueError(f"parents of {x.name} must stand in the order of the factors")
+
     @cached_property
     def known(self) -> tuple[int, ...]:
         """Indices of factors that the chosen action makes known."""

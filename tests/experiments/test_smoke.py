@@ -1,0 +1,67 @@
+"""Every experiment runs from end to end at its smallest size, and its figure can be drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import matplotlib.figure
+import numpy as np
+import pytest
+import xarray as xr
+
+from attach_ai.lab.experiments import available, load, load_file
+from attach_ai.model.library import FOLDERS, names
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENTS = available(ROOT)
+DECLARED = {name for kind in FOLDERS for name in names(kind)}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_it_says_what_would_refute_it_and_what_it_reads(name: str) -> None:
+    module = load(EXPERIMENTS[name]).module
+    assert module.PREDICTION != module.REFUTATION
+    assert set(module.MODELS) <= DECLARED
+    sizes = [dataclasses.astuple(c) for c in (module.SMOKE, module.STANDARD, module.DEEP)]
+    assert len(set(sizes)) == 3
+    assert module.DEEP.n_seeds >= 200
+    assert module.DEEP.n_draws >= 500
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize(
+    "perceptions",
+    [
+        pytest.param(("exact",), id="exact"),
+        pytest.param(("exact", "mean_field"), id="both", marks=pytest.mark.slow),
+    ],
+)
+def test_it_runs_from_end_to_end(name: str, perceptions: tuple[str, ...]) -> None:
+    module = load(EXPERIMENTS[name]).module
+    config = dataclasses.replace(module.SMOKE, perceptions=perceptions)
+    found = {cell: work() for cell, work in module.cells(config).items()}
+    for cell, data in found.items():
+        for variable, values in data.items():
+            assert np.isfinite(values).all(), f"{cell}: {variable} is not finite"
+    verdict = module.verdict(config, found).as_dict()
+    assert verdict["experiment"] == name
+    assert {f["perception"] for f in verdict["outcomes"]} >= set(perceptions)
+    assert all(f["share"] is None or 0 <= f["share"] <= 1 for f in verdict["outcomes"])
+    if len(perceptions) == 2:
+        script = load_file(ROOT / "paper" / "figures" / f"{name}.py", f"figure_{name}")
+        assert isinstance(script.draw(module.summary(found), verdict), matplotlib.figure.Figure)
+
+
+def test_a_share_of_draws_is_counted_over_models_not_seeds() -> None:
+    from attach_ai.lab.population import holds, signs
+
+    gain = np.array([[1.0, 1.0], [-1.0, 0.5], [2.0, 1.0], [0.1, 0.1]])  # (model, seed)
+    draws = xr.Dataset({"gain": (("model", "seed"), gain)})
+    reference = xr.Dataset({"gain": (("model", "seed"), np.array([[1.0, 1.2, 0.8, 1.0]]))})
+    found = signs(lambda d: d["gain"], {"reference": reference, "draws": draws})
+    assert found["share"] == 0.75
+    assert found["mean"] == pytest.approx(1.0)
+    assert not holds(found)
+    assert holds(found | {"share": 0.8})
+    assert not holds(found | {"share": 0.8, "se": 0.6})
