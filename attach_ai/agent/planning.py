@@ -23,6 +23,8 @@ from attach_ai.model.pomdp import POMDP
 
 # Above this many (joint outcome, state) pairs the joint information gain is refused.
 JOINT_LIMIT = 2**21
+# Every policy is weighed: more than this many would take minutes to compile and much memory.
+POLICY_LIMIT = 2048
 # Up to this many pairs one matrix is used, above it a contraction modality by modality.
 DENSE_JOINT = 4096
 
@@ -128,6 +130,13 @@ class ExpectedFreeEnergy(AbstractPlanner):
 
     def prepare(self, pomdp: POMDP) -> PlanTables:
         layout = pomdp.layout
+        n_policies = len(layout.choices) ** self.horizon
+        if n_policies > POLICY_LIMIT:
+            raise InputError(
+                f"a horizon of {self.horizon} steps has {n_policies:,} policies; at most "
+                f"{POLICY_LIMIT:,} can be weighed, so choose a shorter one",
+                "planning",
+            )
         log_C = [jax.nn.log_softmax(c) for c in pomdp.C]
         joint = self.information == "joint"
         by_context = {

@@ -182,3 +182,9 @@ def test_policies_are_listed_with_the_last_step_fastest() -> None:
     pairs = policies(LAYOUT, 2)
     assert pairs[:2] == [(0, 0), (0, 1)]
     assert len(pairs) == len(LAYOUT.choices) ** 2
+
+
+def test_a_horizon_with_too_many_policies_is_refused() -> None:
+    pomdp = random_pomdp(0)
+    with pytest.raises(InputError, match=r"planning: a horizon of 40 steps has .* policies"):
+        ExpectedFreeEnergy(horizon=40).prepare(pomdp)
