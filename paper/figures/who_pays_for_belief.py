@@ -140,7 +140,7 @@ def _ledgers(figure: Figure, frame: xr.Dataset) -> None:
         axes = panel(figure, 14 + i * 36, 22, 33.5, 48, xlabel="session")
         book = frame.sel(arm=arm)
         stack(axes, book["session"].values, book)
-        axes.set(xlim=(0.2, n + 0.8), ylim=(down * 1.2, up * 1.05))
+        axes.set(xlim=(0.2, n + 0.8), ylim=(down * 1.45, up * 1.05))
         axes.set_xticks(sorted({1, (n + 1) // 2, n}))
         axes.locator_params("y", nbins=7, integer=True)
         for at, align in ((0, "left"), (-1, "right")):
