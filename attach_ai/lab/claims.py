@@ -133,14 +133,15 @@ def _verdicts(root: Path) -> list[Mapping[str, Any]]:
 
 
 def _result(claim: int, verdicts: list[Mapping[str, Any]]) -> str:
-    """What each experiment found of a claim, by the findings that decide."""
+    """What each experiment found of a claim: by the findings that decide, else by those beside."""
     found = []
     for verdict in verdicts:
         own = [f for f in verdict["outcomes"] if f["claim"] == claim]
         if not own and claim in verdict["claims"]:
             own = [f for f in verdict["outcomes"] if f["claim"] is None]
         deciding = [f["passed"] for f in own if f["decides"]]
-        if deciding:
-            passed = "passed" if all(deciding) else "failed"
-            found.append(f"{verdict['figure'] or verdict['experiment']} {passed}")
+        beside = "" if deciding else " (reported beside)"
+        if own:
+            passed = "passed" if all(deciding or [f["passed"] for f in own]) else "failed"
+            found.append(f"{verdict['figure'] or verdict['experiment']} {passed}{beside}")
     return ", ".join(found)

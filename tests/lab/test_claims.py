@@ -72,10 +72,11 @@ def test_a_malformed_claim_is_named(tmp_path: Path, old: str, new: str, sentence
         ([(None, True, True)], "F1 passed"),
         ([(None, True, True), (None, False, False)], "F1 passed"),
         ([(None, True, True), (1, False, True)], "F1 failed"),
-        ([(7, True, True), (1, False, False)], ""),
+        ([(7, True, True), (1, False, False)], "F1 failed (reported beside)"),
+        ([(7, True, True)], ""),
     ],
 )
-def test_results_come_from_the_findings_that_decide(
+def test_results_come_from_the_findings_that_decide_else_from_those_beside(
     tmp_path: Path, outcomes: list[tuple[int | None, bool, bool]], result: str
 ) -> None:
     write(tmp_path)
