@@ -19,9 +19,15 @@ from attach_ai.errors import InputError
 if TYPE_CHECKING:
     from attach_ai.agent import Agent
     from attach_ai.agent.perception import AbstractPerception
-    from attach_ai.model import Layout, Model
+    from attach_ai.model import POMDP, History, Layout, Model
 
-KINDS = ("model", "practice", "phenotype", "world")
+KINDS = {
+    "model": "models",
+    "practice": "practices",
+    "phenotype": "phenotypes",
+    "world": "worlds",
+    "history": "histories",
+}
 LEARNED = ("agents", "law")  # beliefs that a life of practice may move, where a model has them
 
 
@@ -59,14 +65,18 @@ def _models(a: argparse.Namespace) -> int:
     if a.name is None:
         if a.graph or a.without:
             raise InputError("--graph and --without need the name of a model", "models")
-        for kind in KINDS:
-            print(f"{kind}s: {', '.join(names(kind)) or 'none'}")
+        for kind, several in KINDS.items():
+            print(f"{several}: {', '.join(names(kind)) or 'none'}")
         return 0
-    kind = next((k for k in KINDS if a.name in names(k)), "model")
-    if kind != "model":
+    kinds = [k for k in KINDS if a.name in names(k)]
+    if kinds and "model" not in kinds:
         if a.graph or a.without:
-            raise InputError(f"'{a.name}' is a {kind}; only models have a graph", "models")
-        print(find(kind, a.name).read_text(encoding="utf-8"), end="")
+            what = " and a ".join(kinds)
+            raise InputError(f"'{a.name}' is a {what}; only models have a graph", "models")
+        # A history and the phenotype that is set by hand may share a name: both are shown.
+        for kind in kinds:
+            print(f"# {kind} {a.name}")
+            print(find(kind, a.name).read_text(encoding="utf-8"))
         return 0
     picture = _file(a.graph, ".svg", ".pdf", ".png") if a.graph else None
     model = load_model(a.name)
@@ -93,8 +103,16 @@ def _held(practice: Any) -> str | None:
 
 
 def _simulate(a: argparse.Namespace) -> int:
-    from attach_ai.model import load_model, load_phenotype, load_practice, load_world
+    from attach_ai.model import (
+        load_history,
+        load_model,
+        load_phenotype,
+        load_practice,
+        load_world,
+    )
 
+    if a.history and a.phenotype:
+        raise InputError("--history grows the mind, --phenotype sets it: give one", "simulate")
     out = _file(a.out, ".nc")
     picture = _file(a.figure, ".png", ".pdf", ".svg") if a.figure else None
     declared = load_model(a.model)
@@ -102,9 +120,17 @@ def _simulate(a: argparse.Namespace) -> int:
     truth = load_world(a.world)
     settings: dict[str, Any] = _numbers(a.set)
     of_practice = {k: settings.pop(k) for k in list(settings) if k in practice.parameters}
-    phenotype = load_phenotype(a.phenotype) if a.phenotype else None
+    phenotype: Any = load_phenotype(a.phenotype) if a.phenotype else None
+    history = load_history(a.history) if a.history else None
+    of_history: dict[str, float] = {}
     model = _switched(declared, a.without)
     practice.bind(model.layout, model.parameters)
+    if history is not None:
+        for name in history.bind(model).parameters:
+            if name in practice.parameters:
+                raise InputError(f"'{name}' is a parameter of both", f"{a.history}, {a.practice}")
+        of_history = {k: settings.pop(k) for k in list(settings) if k in history.parameters}
+        phenotype = history.newborn(**of_history)
 
     import jax
 
@@ -114,10 +140,15 @@ def _simulate(a: argparse.Namespace) -> int:
     inner = {k: v for k, v in (("rate", a.rate), ("gain", a.gain)) if v is not None}
     # What the mind leaves out of its model is not thereby out of the world.
     world = World(process=declared.build(truth), inner=Inner(**inner))
+    key, agent = jax.random.key(a.seed), _agent(a, model.layout)
+    mind = model.build(phenotype, **settings)
+    if history is not None:
+        growing, key = jax.random.split(key)
+        mind = _grown(growing, agent, mind, history, of_history)
     trajectory = simulate(
-        jax.random.key(a.seed),
-        _agent(a, model.layout),
-        model.build(phenotype, **settings),
+        key,
+        agent,
+        mind,
         world,
         practice,
         a.sessions,
@@ -130,7 +161,8 @@ def _simulate(a: argparse.Namespace) -> int:
         from attach_ai.plot import trajectory as draw
 
         write(picture, draw(trajectory).savefig)
-    print(f"{out}: {a.sessions} sessions of {practice.name} with {model.name}")
+    after = f" after {history.name}" if history else ""
+    print(f"{out}: {a.sessions} sessions of {practice.name} with {model.name}{after}")
     return 0
 
 
@@ -189,7 +221,7 @@ def _switched(model: Model, targets: Sequence[str]) -> Model:
 
 
 def _agent(a: argparse.Namespace, layout: Layout) -> Agent:
-    from attach_ai.agent import Agent, Dirichlet, Exact, ExpectedFreeEnergy
+    from attach_ai.agent import Affect, Agent, Dirichlet, Exact, ExpectedFreeEnergy
 
     perception: AbstractPerception = Exact()
     if a.perception != "exact":
@@ -201,7 +233,19 @@ def _agent(a: argparse.Namespace, layout: Layout) -> Agent:
         perception=perception,
         planning=ExpectedFreeEnergy(horizon=a.horizon),
         learning=Dirichlet(D=learned, retention=a.retention),
+        affect=Affect() if a.affect else None,
     )
+
+
+def _grown(
+    key: Any, agent: Agent, newborn: POMDP, history: History, settings: dict[str, Any]
+) -> POMDP:
+    """The mind that a history makes, with the same perception and planning."""
+    from attach_ai.agent import Agent
+    from attach_ai.simulation import develop, formative_learning
+
+    child = Agent(agent.perception, agent.planning, formative_learning(newborn))
+    return develop(key, child, newborn, history, **settings)
 
 
 def _file(name: str, *kinds: str) -> Path:
@@ -299,12 +343,14 @@ def _parser() -> _Parser:
     p.add_argument("model", metavar="MODEL", help="a name, or the path of a TOML file")
     p.add_argument("--practice", default="waitlist", metavar="NAME")
     p.add_argument("--phenotype", metavar="NAME", help="settings of the mind's parameters")
+    p.add_argument("--history", metavar="NAME", help="care that the mind grows up with first")
     p.add_argument("--world", default="imagined_other", metavar="NAME", help="what is true")
     p.add_argument("--sessions", type=count, default=20, metavar="N")
-    p.add_argument("--set", help="parameters of the mind or of the practice", **change)
+    p.add_argument("--set", help="parameters of the mind, the practice or the history", **change)
     p.add_argument("--without", **switch)
     p.add_argument("--perception", choices=("exact", "fpi", "vmp", "mmp"), default="exact")
     p.add_argument("--horizon", type=count, default=1, metavar="N", help="steps of planning")
+    p.add_argument("--affect", action="store_true", help="let policy precision move (valence)")
     p.add_argument("--gain", type=share, metavar="G", help="of the body loop; 0 cuts it")
     p.add_argument("--rate", type=share, metavar="R", help="how fast the body follows")
     p.add_argument("--retention", type=share, default=0.95, metavar="W", help="of counts, a day")

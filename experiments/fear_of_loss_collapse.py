@@ -10,7 +10,7 @@ and forced checking is compared between an imagined and a real other.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from typing import Any
@@ -18,23 +18,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from attach_ai.agent import Exact, MeanField, compile_program
 from attach_ai.lab import Finding, Verdict
-from attach_ai.lab.arms import Arm, Study
-from attach_ai.lab.design import sweep
+from attach_ai.lab.arms import Arm
 from attach_ai.lab.fixed_points import fixed_points, hysteresis, settle
-from attach_ai.lab.population import (
-    KINDS,
-    Condition,
-    Population,
-    holds,
-    known,
-    live,
-    population,
-    signs,
-)
-from attach_ai.model import load_model, load_practice, load_world
-from attach_ai.simulation import Record, days
+from attach_ai.lab.population import KINDS, Condition, Population, holds, signs
+from attach_ai.lab.setting import Setting, reduced
+from attach_ai.model import load_model
+from attach_ai.simulation import Record
 
 FIGURE = "F5"
 QUESTION = "Does fear of loss collapse the held belief though nobody ever withdraws?"
@@ -57,7 +47,6 @@ MODELS = ("attachment_core", "attachment", "loving_kindness", "imagined_other", 
 # Committed before the first full run.
 NEEDS = 0.5  # an ablation must take at least this share of the fall
 BEFORE, MIDDLE, AFTER = 0.02, 0.5, 0.98  # a threshold keeps the middle above the straight line
-DEFAULTS = {"gain": 0.8, "rate": 0.25, "gamma": 8.0, "retention": 0.95, "eta": 1.0, "hold": 2.0}
 LOW, HIGH = 0.05, 0.8  # fear of loss before and after
 # A mind that has the state and may lose it: the declared defaults, with trust already high.
 MIND = {"trust": 0.8}
@@ -97,8 +86,8 @@ def cells(config: Config) -> dict[str, Callable[[], xr.Dataset]]:
         for kind in KINDS:
             work[f"{p}.arms.{kind}"] = partial(_arms, config, p, kind)
         work[f"{p}.map"] = partial(_map, config, p)
-        work[f"{p}.without"] = partial(_without, config, p)
-    work["exact.full"] = partial(_full, config)
+        work[f"{p}.without.reference"] = partial(_without, config, p)
+    work["exact.full.reference"] = partial(_full, config)
     return work
 
 
@@ -109,21 +98,11 @@ def run(config: Config) -> dict[str, xr.Dataset]:
 
 def summary(found: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
     """What the figure needs: means and standard errors at the reference, ends elsewhere."""
-    small = {}
+    lean = {}
     for name, data in found.items():
-        if name.endswith(("reference", "without")):
-            error = data.std("seed") / np.sqrt(data.sizes["seed"])
-            small[name] = xr.merge(
-                [
-                    data.mean("seed").rename({v: f"{v}_mean" for v in data.data_vars}),
-                    error.rename({v: f"{v}_se" for v in data.data_vars}),
-                ]
-            )
-        elif name.endswith("map"):
-            small[name] = data
-        else:
-            small[name] = data[["held", "unheld"]].isel(held_0=-1, unheld_0=-1).mean("seed")
-    return small
+        ends = "held" in data and not name.endswith("reference")
+        lean[name] = data[["held", "unheld"]].isel(held_0=-1, unheld_0=-1) if ends else data
+    return reduced(lean)
 
 
 def verdict(config: Config, found: Mapping[str, xr.Dataset]) -> Verdict:
@@ -131,7 +110,7 @@ def verdict(config: Config, found: Mapping[str, xr.Dataset]) -> Verdict:
     outcomes = []
     for p in config.perceptions:
         outcomes += _findings(p, {n.removeprefix(f"{p}."): c for n, c in found.items()})
-    outcomes.append(_on_full(found["exact.full"]))
+    outcomes.append(_on_full(found["exact.full.reference"]))
     return Verdict("fear_of_loss_collapse", PREDICTION, REFUTATION, tuple(outcomes))
 
 
@@ -172,7 +151,7 @@ def _findings(p: str, found: Mapping[str, xr.Dataset]) -> list[Finding]:
     both = signs(interaction, arms)
     order = _order(arms["reference"])
     folds = _folds(found["map"])
-    off = found["without"]["held"].isel(model=0, condition=0, held_0=-1)
+    off = found["without.reference"]["held"].isel(model=0, condition=0, held_0=-1)
     return [
         Finding(
             "threshold_in_kappa",
@@ -362,8 +341,16 @@ def _folds(data: xr.Dataset) -> dict[str, float]:
 # ------------------------------------------------------------------ what is run
 
 
-def _conditions() -> dict[str, Condition]:
-    real, imagined = _world("real_other"), _world("imagined_other")
+def _here() -> Setting:
+    return Setting(
+        mind=MIND,
+        fixed=("fear_of_loss", "instability", "awareness", "kappa"),
+        ranges={"kappa": (0.3, 1.5), "wound": (0.1, 0.3), "shame": (0.1, 0.7)},
+    )
+
+
+def _conditions(here: Setting) -> dict[str, Condition]:
+    real, imagined = here.world("real_other"), here.world("imagined_other")
 
     def at(fear: float, world: Mapping[str, float], /, **mind: float) -> Condition:
         # Free at every step: a practice that forbids checking could not show it.
@@ -389,55 +376,23 @@ def _conditions() -> dict[str, Condition]:
 
 
 def _arms(config: Config, p: str, kind: str) -> xr.Dataset:
-    model = load_model("attachment_core")
-    fixed = ("fear_of_loss", "instability", "awareness", "kappa", "shame", "wound")
-    ranges = sweep(model, MIND, fixed) | {
-        "kappa": (0.3, 1.5),
-        "wound": (0.1, 0.3),
-        "shame": (0.1, 0.7),
-    }
-    group = population(
-        kind,
-        model,
-        ranges,
-        n=config.n_shuffles if kind == "shuffles" else config.n_draws,
-        n_seeds=config.n_seeds if kind == "reference" else config.n_paired,
-        seed=config.seed,
-        fixed=("kappa",),
-    )
-    study = _study(config, p, model, config.n_sessions)
-    return live(
-        study,
-        group,
-        _conditions(),
-        _belief,
-        mind=MIND,
-        defaults=DEFAULTS,
-        seed=config.seed,
-    )
+    here = _here()
+    return here.live(p, here.population(kind, config), _conditions(here), _belief, config)
 
 
 def _map(config: Config, p: str) -> xr.Dataset:
     """One session from each (kappa, fear, trust): what the unheld belief is at its end."""
-    model = load_model("attachment_core")
+    here = replace(_here(), mind={"hostility": 0.0})
     points = np.array(list(product(KAPPAS, FEARS, TRUSTS)))
     group = Population(
         "map",
-        (model,) * len(points),
+        (here.model,) * len(points),
         {k: points[:, i] for i, k in enumerate(("kappa", "fear_of_loss", "trust"))},
         tuple(str(i) for i in range(len(points))),
         config.n_map,
     )
-    conditions = {"practice": Condition({}, _world("imagined_other"), allowed=FREE)}
-    data = live(
-        _study(config, p, model, 1),
-        group,
-        conditions,
-        _ends,
-        mind={"hostility": 0.0},
-        defaults=DEFAULTS,
-        seed=config.seed,
-    )
+    conditions = {"practice": Condition({}, here.world("imagined_other"), allowed=FREE)}
+    data = here.live(p, group, conditions, _ends, replace(config, n_sessions=1))
     shape = (len(KAPPAS), len(FEARS), len(TRUSTS))
     coords = {"kappa": list(KAPPAS), "fear": list(FEARS), "trust": list(TRUSTS)}
     axes = ("kappa", "fear", "trust")
@@ -451,8 +406,9 @@ def _map(config: Config, p: str) -> xr.Dataset:
 
 
 def _full(config: Config) -> xr.Dataset:
-    model = load_model("attachment")
-    worlds = {n: known(model, load_world(n)) for n in ("imagined_other", "real_other")}
+    here = replace(_here(), model=load_model("attachment"))
+    few = replace(config, n_seeds=config.n_full)
+    worlds = {n: here.world(n) for n in ("imagined_other", "real_other")}
     conditions = {
         f"fear {f}": Condition({"fear_of_loss": f}, worlds["imagined_other"], allowed=FREE)
         for f in (LOW, HIGH)
@@ -461,46 +417,14 @@ def _full(config: Config) -> xr.Dataset:
         for other, world in worlds.items()
         for name, choice in (("maintain", MAINTAIN), ("monitor", MONITOR))
     }
-    group = population("reference", model, {}, n=1, n_seeds=config.n_full, seed=config.seed)
-    return live(
-        _study(config, "exact", model, config.n_sessions),
-        group,
-        conditions,
-        _held,
-        mind=MIND,
-        defaults=DEFAULTS,
-        seed=config.seed,
-    )
+    return here.live("exact", here.population("reference", few), conditions, _held, few)
 
 
 def _without(config: Config, p: str) -> xr.Dataset:
-    model = load_model("attachment_core").without("agents.benevolent")
-    group = population("reference", model, {}, n=1, n_seeds=config.n_paired, seed=config.seed)
+    here = replace(_here(), model=load_model("attachment_core").without("agents.benevolent"))
+    few = replace(config, n_seeds=config.n_paired)
     conditions = {"benevolent off": Condition({"fear_of_loss": HIGH}, {})}
-    study = _study(config, p, model, config.n_sessions)
-    return live(
-        study,
-        group,
-        conditions,
-        _belief,
-        mind=MIND,
-        defaults=DEFAULTS,
-        seed=config.seed,
-    )
-
-
-def _study(config: Config, p: str, model: Any, n_sessions: int) -> Study:
-    practice = load_practice("loving_kindness")
-    return Study(
-        perception=Exact() if p == "exact" else MeanField("fpi"),
-        program=compile_program(practice, model.layout),
-        days=days(practice, n_sessions),
-        D=("agents", "law"),
-    )
-
-
-def _world(name: str) -> dict[str, float]:
-    return known(load_model("attachment_core"), load_world(name))
+    return here.live(p, here.population("reference", few), conditions, _belief, few)
 
 
 AGENTS, THREAT, LAW, BENEVOLENT, LAST = 1, 2, 4, 2, 10

@@ -11,19 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 import xarray as xr
 
-from attach_ai.agent import Exact, MeanField, compile_program
+from attach_ai.agent import Dirichlet
 from attach_ai.lab import ROBUST, Finding, Verdict
-from attach_ai.lab.arms import Arm, Study
-from attach_ai.lab.design import sweep
-from attach_ai.lab.population import KINDS, Condition, holds, known, live, population, signs
-from attach_ai.model import load_model, load_phenotype, load_practice, load_world
-from attach_ai.simulation import Record, days
+from attach_ai.lab.arms import Arm
+from attach_ai.lab.population import KINDS, Condition, holds, signs
+from attach_ai.lab.setting import Setting, reduced
+from attach_ai.model import Practice, load_model, load_phenotype, load_practice
+from attach_ai.simulation import Record
 
 FIGURE = "F3"
 QUESTION = "When a held belief becomes a prior over sessions, what paid for it?"
@@ -53,7 +52,6 @@ MODELS = (
 FLAT = 0.05  # a prior that moves less than this has not moved
 NEEDS = 0.5  # awareness must take at least this share of the loop's gain
 SURVIVES = 0.5  # awareness may take at most this share of what orienting teaches
-DEFAULTS = {"gain": 0.8, "rate": 0.25, "gamma": 8.0, "retention": 0.95, "eta": 1.0, "hold": 2.0}
 ORIENTING = 0.4  # what orienting does in the world of the B route
 MAINTAIN = 0
 
@@ -107,21 +105,11 @@ def run(config: Config) -> dict[str, xr.Dataset]:
 
 def summary(found: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
     """What the figure needs: means and standard errors at the reference, ends elsewhere."""
-    small = {}
+    lean = {}
     for name, data in found.items():
-        if name.endswith("reference"):
-            n = data.sizes["seed"]
-            small[name] = xr.merge(
-                [
-                    data.mean("seed").rename({v: f"{v}_mean" for v in data.data_vars}),
-                    (data.std("seed") / np.sqrt(n)).rename({v: f"{v}_se" for v in data.data_vars}),
-                ]
-            )
-        elif "main" in name:
-            small[name] = data[["prior"]].isel(prior_0=[0, -1]).mean("seed")
-        else:
-            small[name] = data.mean("seed")
-    return small
+        ends = "prior" in data and not name.endswith("reference")
+        lean[name] = data[["prior"]].isel(prior_0=[0, -1]) if ends else data
+    return reduced(lean)
 
 
 def verdict(config: Config, found: Mapping[str, xr.Dataset]) -> Verdict:
@@ -306,34 +294,48 @@ def _route(found: Mapping[str, xr.Dataset]) -> dict[str, float]:
 # ------------------------------------------------------------------ what is run
 
 
+def _here() -> Setting:
+    return Setting(
+        mind=load_phenotype("attachment_injury"),
+        fixed=("awareness", "trust", "orienting"),
+        ranges={"trust": (0.01, 0.2)},
+    )
+
+
 def _main(config: Config, p: str, kind: str) -> xr.Dataset:
+    here = _here()
     conditions = {}
     for source, (world, practised, gain) in SOURCES.items():
         for mind, awareness in MINDS.items():
             for stance, allowed in STANCES.items():
                 conditions[f"{source}, {mind}, {stance}"] = Condition(
                     mind={"awareness": awareness},
-                    world=_world(world),
+                    world=here.world(world),
                     practised=practised,
                     allowed=allowed,
                     gain=gain,
                 )
-    tracked = kind == "reference" and p == "exact"
-    return _live(config, p, kind, conditions, _belief, tracked=tracked)
+    track = "agents.benevolent" if kind == "reference" and p == "exact" else None
+    return here.live(p, here.population(kind, config), conditions, _belief, config, track)
 
 
 def _fiat(config: Config, p: str, kind: str) -> xr.Dataset:
+    learning = Dirichlet(D=("agents", "law"), counted="held")
+    practice = _clamped(load_practice("loving_kindness"))
+    here = replace(_here(), practice=practice, learning=learning)
     conditions = {
-        mind: Condition({"awareness": a}, _world("imagined_other"), gain=0.0)
+        mind: Condition({"awareness": a}, here.world("imagined_other"), gain=0.0)
         for mind, a in MINDS.items()
     }
-    return _live(config, p, kind, conditions, _belief, counted="held", clamped=True)
+    return here.live(p, here.population(kind, config), conditions, _belief, config)
 
 
 def _orienting(config: Config, p: str, kind: str) -> xr.Dataset:
+    here = replace(_here(), learning=Dirichlet(D=("agents", "law"), B=("threat",)))
+
     # The body reports what is so (gain 0): nothing here rests on imagination.
     def route(awareness: float, orienting: float) -> Condition:
-        world = _world("imagined_other") | {"orienting": orienting}
+        world = here.world("imagined_other") | {"orienting": orienting}
         return Condition({"awareness": awareness}, world, gain=0.0)
 
     conditions = {
@@ -341,84 +343,33 @@ def _orienting(config: Config, p: str, kind: str) -> xr.Dataset:
         "aware": route(1.0, ORIENTING),
         "world without the effect": route(0.0, 0.0),
     }
-    return _live(config, p, kind, conditions, _learnt, B=("threat",))
+    return here.live(p, here.population(kind, config), conditions, _learnt, config)
 
 
 def _full(config: Config) -> xr.Dataset:
-    full = load_model("attachment")
+    here = replace(_here(), model=load_model("attachment"))
+    few = replace(config, n_seeds=config.n_full)
     conditions = {
         f"{source}, {mind}": Condition(
             {"awareness": awareness},
-            known(full, load_world(SOURCES[source][0])),
+            here.world(SOURCES[source][0]),
             practised=SOURCES[source][1],
             gain=SOURCES[source][2],
         )
         for source in ("practice", "loop cut", "real other")
         for mind, awareness in MINDS.items()
     }
-    return _live(config, "exact", "reference", conditions, _prior, member="attachment")
+    return here.live("exact", here.population("reference", few), conditions, _prior, few)
 
 
-def _live(
-    config: Config,
-    p: str,
-    kind: str,
-    conditions: Mapping[str, Condition],
-    summarise: Callable[..., dict[str, Any]],
-    *,
-    B: tuple[str, ...] = (),
-    counted: Literal["unheld", "held"] = "unheld",
-    clamped: bool = False,
-    tracked: bool = False,
-    member: str = "attachment_core",
-) -> xr.Dataset:
-    model, practice = load_model(member), load_practice("loving_kindness")
-    if clamped:
-        practice = replace(
-            practice,
-            phases=tuple(
-                replace(
-                    phase,
-                    operators=tuple(
-                        replace(o, kind="clamp", strength=None) for o in phase.operators
-                    ),
-                )
-                for phase in practice.phases
-            ),
-        )
-    study = Study(
-        perception=Exact() if p == "exact" else MeanField("fpi"),
-        program=compile_program(practice, model.layout),
-        days=days(practice, config.n_sessions),
-        D=("agents", "law"),
-        B=B,
-        counted=counted,
-        track=model.layout.level("agents.benevolent") if tracked else None,
-    )
-    fixed = ("awareness", "trust", "orienting")
-    phenotype = known(model, load_phenotype("attachment_injury"))
-    n_seeds = config.n_full if member == "attachment" else config.n_seeds
-    group = population(
-        kind,
-        model,
-        sweep(model, phenotype, fixed) | {"trust": (0.01, 0.2)},
-        n=config.n_shuffles if kind == "shuffles" else config.n_draws,
-        n_seeds=n_seeds if kind == "reference" else config.n_paired,
-        seed=config.seed,
-    )
-    return live(
-        study,
-        group,
-        conditions,
-        summarise,
-        mind=phenotype,
-        defaults=DEFAULTS,
-        seed=config.seed,
-    )
+def _clamped(practice: Practice) -> Practice:
+    """The same practice with the other clamped instead of held by a field."""
 
+    def clamp(phase: Any) -> Any:
+        operators = (replace(o, kind="clamp", strength=None) for o in phase.operators)
+        return replace(phase, operators=tuple(operators))
 
-def _world(name: str) -> dict[str, float]:
-    return known(load_model("attachment_core"), load_world(name))
+    return replace(practice, phases=tuple(clamp(phase) for phase in practice.phases))
 
 
 BENEVOLENT, REJECTED, MONITOR, LAST = 2, 2, 1, 10

@@ -12,6 +12,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from scipy.special import digamma, gammaln
 
 Vector = np.ndarray
 Hold = Callable[[Vector], Vector]
@@ -94,11 +95,29 @@ class Oracle:
             p = p[..., None] * moved
         return p
 
-    def pairs(self, paths: np.ndarray, choices: Sequence[int], factor: int) -> np.ndarray:
-        """Expected counts of each entry of B[factor] along the posterior over paths."""
+    def at(self, paths: np.ndarray, time: int) -> Vector:
+        """P(state at `time` | outcomes), of the posterior over paths."""
+        others = tuple(i for i in range(paths.ndim) if i != time)
+        return paths.sum(others) / paths.sum()
+
+    def shown(self, paths: np.ndarray, outcomes: Sequence[Sequence[int]], m: int) -> np.ndarray:
+        """Expected counts of each entry of A[m] along the posterior over paths."""
+        counts = np.zeros(self.A[m].shape)
+        for t, outcome in enumerate(outcomes):
+            if outcome[m] >= 0:
+                counts[outcome[m]] += self.marginal(self.at(paths, t), self.reads[m])
+        return counts
+
+    def pairs(
+        self, paths: np.ndarray, choices: Sequence[int], factor: int, *, last: bool = False
+    ) -> np.ndarray:
+        """Expected counts of each entry of B[factor] along the posterior over paths.
+
+        `last`: of the last transition alone.
+        """
         paths = paths / paths.sum()
         counts = np.zeros(self.B[factor].shape)
-        for t in range(paths.ndim - 1):
+        for t in range(paths.ndim - 2 if last else 0, paths.ndim - 1):
             others = tuple(i for i in range(paths.ndim) if i not in (t, t + 1))
             pair = paths.sum(others)
             acts = tuple(self.choices[choices[t]][a] for a in self.actions[factor])
@@ -161,15 +180,18 @@ class Oracle:
         *,
         per_modality: bool = False,
         hold: Hold = lambda q: q,
+        counts: dict[tuple[str, int], np.ndarray] | None = None,
     ) -> dict[str, float]:
         """Expected free energy of a policy and its parts, each a sum over its steps.
 
         Risk, ambiguity, pragmatic and epistemic value are each enumerated from their own
-        definition; none is derived from the others.
+        definition; none is derived from the others. `counts`: of the tables whose novelty is
+        sought, by ("A" or "B", index).
         """
-        parts = dict.fromkeys(("risk", "ambiguity", "pragmatic", "epistemic"), 0.0)
+        parts = dict.fromkeys(("risk", "ambiguity", "pragmatic", "epistemic", "novelty"), 0.0)
         for choice in policy:
-            q = hold(self.moves[choice] @ q)
+            before, q = q, hold(self.moves[choice] @ q)
+            parts["novelty"] += self.novelty(before, choice, q, counts or {})
             joint = self.likelihood * q  # (joint outcome, state)
             if per_modality:
                 for m in range(len(self.A)):
@@ -181,8 +203,24 @@ class Oracle:
                 prefer = [_log_softmax(c) for c in self.C]
                 total = [sum(c[i] for c, i in zip(prefer, o, strict=True)) for o in self.outcomes]
                 self._add(parts, joint, q, np.array(total))
-        parts["efe"] = parts["risk"] + parts["ambiguity"]
+        parts["efe"] = parts["risk"] + parts["ambiguity"] - parts["novelty"]
         return parts
+
+    def novelty(
+        self, before: Vector, choice: int, after: Vector, counts: dict[tuple[str, int], np.ndarray]
+    ) -> float:
+        """Expected KL between Dirichlet beliefs with one observation more and as they are."""
+        total, u = 0.0, self.choices[choice]
+        for (table, i), a in counts.items():
+            reads = self.reads[i] if table == "A" else self.parents[i]
+            acts = () if table == "A" else tuple(u[k] for k in self.actions[i])
+            for s, p in zip(self.states, after if table == "A" else before, strict=True):
+                column = a[(slice(None), *(s[f] for f in reads), *acts)]
+                for o, share in enumerate(column / column.sum()):
+                    if share > 0:
+                        more = column + (np.arange(len(column)) == o)
+                        total += p * share * dirichlet_kl(more, column)
+        return total
 
     def _add(self, parts: dict[str, float], joint: np.ndarray, q: Vector, prefer: Vector) -> None:
         predicted = joint.sum(1)
@@ -223,6 +261,13 @@ class Oracle:
 def kl(p: np.ndarray, q: np.ndarray) -> float:
     """KL[p || q] in nats."""
     return float(sum(a * np.log(a / b) for a, b in zip(p.ravel(), q.ravel(), strict=True) if a > 0))
+
+
+def dirichlet_kl(a: Vector, b: Vector) -> float:
+    """KL[Dir(a) || Dir(b)] in nats; cells that are zero in both are not there."""
+    a, b = a[b > 0], b[b > 0]
+    normal = gammaln(a.sum()) - gammaln(a).sum() - gammaln(b.sum()) + gammaln(b).sum()
+    return float(normal + (a - b) @ (digamma(a) - digamma(a.sum())))
 
 
 def _plogp(p: Vector) -> float:

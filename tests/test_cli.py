@@ -30,6 +30,7 @@ def sentence(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 SIMULATE = ["simulate", "teaching", "--sessions", "2", "--out", "t.nc"]
+CORE = ["simulate", "attachment_core", "--sessions", "1", "--out", "t.nc"]
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,11 @@ SIMULATE = ["simulate", "teaching", "--sessions", "2", "--out", "t.nc"]
         ([*SIMULATE, "--practice", "loving_kindnes"], "did you mean 'loving_kindness'?"),
         ([*SIMULATE, "--phenotype", "happy"], "no phenotype is called 'happy'"),
         ([*SIMULATE, "--world", "moon"], "no world is called 'moon'"),
+        ([*SIMULATE, "--history", "anxios"], "did you mean 'anxious'?"),
+        ([*SIMULATE, "--history", "secure", "--phenotype", "secure"], "give one"),
+        ([*SIMULATE, "--history", "anxious"], "the model has no parameter"),
+        ([*CORE, "--history", "anxious", "--set", "turnover=2"], "turnover = 2 lies outside"),
+        ([*CORE, "--history", "anxious", "--set", "loss=.2"], "no parameter 'loss'"),
         ([*SIMULATE, "--set", "trust"], "'trust' should be written name=value"),
         ([*SIMULATE, "--set", "trust=much"], "trust is 'much'; expected a number"),
         ([*SIMULATE, "--set", "trust=.1", "trust=.2"], "'trust' is set twice"),
@@ -126,12 +132,18 @@ assert not heavy, heavy
 def test_models_lists_and_shows(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["models"]) == 0
     listed = capsys.readouterr().out
-    assert "models: attachment, attachment_core, teaching" in listed
+    assert "models: attachment, attachment_core, " in listed
     assert "loving_kindness" in listed
     assert cli.main(["models", "teaching"]) == 0
     assert "benevolent" in capsys.readouterr().out
+    assert "histories: anxious" in listed
     assert cli.main(["models", "waitlist"]) == 0
     assert "[schedule]" in capsys.readouterr().out
+    assert cli.main(["models", "secure"]) == 0  # a phenotype and a history
+    shown = capsys.readouterr().out
+    assert shown.index("# phenotype secure") < shown.index("# history secure")
+    assert "trust         = 0.80" in shown
+    assert "[[stages]]" in shown
 
 
 def test_models_draws_the_graph(folder: Path) -> None:
@@ -172,6 +184,30 @@ def test_simulate_without_the_benevolent_other_differs(folder: Path) -> None:
 
     assert believed("with.nc") > 0.1
     assert believed("without.nc") == 0
+
+
+def test_a_mind_may_grow_up_before_it_practises(folder: Path, tmp_path: Path) -> None:
+    from attach_ai.model.library import root
+
+    text = (root() / "histories" / "moralised_abandonment.toml").read_text()
+    text = text.replace("sessions = 30", "sessions = 3").replace("sessions = 10", "sessions = 2")
+    (tmp_path / "brief.toml").write_text(text.replace("steps = 24", "steps = 6"))
+    argv = [*CORE, "--practice", "loving_kindness", "--history", "brief.toml", "--set", "hold=3"]
+
+    def counts(*more: str) -> list[float]:
+        assert cli.main([*argv, *more]) == 0
+        with xarray.open_datatree("t.nc", engine="h5netcdf") as tree:
+            return [float(x) for x in tree["counts/D_agents"][0]]
+
+    first, same, other, grim = (
+        counts(),
+        counts(),
+        counts("--seed", "1"),
+        counts("trust=.01", "responsiveness=0"),
+    )
+    assert first == same != other
+    assert sum(first) == pytest.approx(15)  # ten before any care, one a session
+    assert grim[2] < 1 < first[2]
 
 
 def test_claims_as_json(capsys: pytest.CaptureFixture[str]) -> None:

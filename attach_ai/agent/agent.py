@@ -9,12 +9,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from attach_ai.agent.affect import Affect, Feeling, Mood
 from attach_ai.agent.exact import Exact
 from attach_ai.agent.hold import Instruction, Program, blend
-from attach_ai.agent.learning import AbstractLearning, Dirichlet
+from attach_ai.agent.learning import AbstractLearning, Counts, Dirichlet
 from attach_ai.agent.perception import AbstractPerception, Belief_, Evidence, Index, State
 from attach_ai.agent.planning import AbstractPlanner, ExpectedFreeEnergy, Plan
 from attach_ai.agent.slicing import by_context, select
+from attach_ai.errors import InputError
 from attach_ai.model.pomdp import POMDP
 
 
@@ -22,11 +24,13 @@ class Tables(eqx.Module):
     """What is computed once for a model: what perception and planning prepared.
 
     `inner`: A of each inner modality, (context or 1, outcome, *levels of its hidden parents).
+    `foresight`: perception's tables of the model that plans rest on, where that is another one.
     """
 
     perception: Any
     plans: Any
     inner: tuple[Float[Array, "..."], ...]
+    foresight: Any = None
 
 
 class Belief(eqx.Module):
@@ -37,7 +41,7 @@ class Belief(eqx.Module):
     `chain`: a second state for operators that propagate (None without such).
     `engaged`: (operator,), whether each acted at the last step. `apart`: where the mind would stand
     had it taken in nothing since the session began, inner outcomes alone, or outer ones alone (None
-    where no ledger is kept).
+    where no ledger is kept). `mood`: what affect carries (None without).
     """
 
     state: State
@@ -47,6 +51,7 @@ class Belief(eqx.Module):
     chain: State | None
     engaged: Float[Array, " operator"]
     apart: tuple[State, State, State] | None = None
+    mood: Mood | None = None
 
 
 class Ledger(eqx.Module):
@@ -54,7 +59,8 @@ class Ledger(eqx.Module):
 
     `expected` is where the prior and the believed transitions alone would have led; `body` is what
     inner outcomes add to it, `cues` what the others do, each averaged over the two orders in which
-    they can be added; their sum is the unheld log-odds, and with `field` the held ones. What each
+    they can be added; their sum is the unheld log-odds, and with `field` the held ones. What a
+    `Condition` brings is counted with `expected`, for it is no outcome. What each
     step said is not summed: transitions let old evidence fade, and a sum would go on counting it.
     """
 
@@ -80,21 +86,45 @@ class Decision(eqx.Module):
     choice: Int[Array, ""]
     log_p: Float[Array, ""]
     ledger: Ledger | None
+    feeling: Feeling | None = None
 
 
 class Agent(eqx.Module):
-    """Three choices: how to perceive, how to plan, what to learn."""
+    """Three choices: how to perceive, how to plan, what to learn.
+
+    With `affect` the precision of policies moves from outcome to outcome, and gamma is 1 / beta
+    instead of the planner's own.
+    """
 
     perception: AbstractPerception = Exact()
     planning: AbstractPlanner = eqx.field(default_factory=ExpectedFreeEnergy)
     learning: AbstractLearning = eqx.field(default_factory=Dirichlet)
+    affect: Affect | None = None
 
-    def prepare(self, pomdp: POMDP) -> Tables:
-        """Tables for `step`; they depend on A, B, C and E, not on D."""
+    def __check_init__(self) -> None:
+        if self.affect is not None and not isinstance(self.planning, ExpectedFreeEnergy):
+            raise InputError("affect moves gamma, which only ExpectedFreeEnergy has", "agent")
+
+    def prepare(
+        self, pomdp: POMDP, seen: POMDP | None = None, counts: Counts | None = None
+    ) -> Tables:
+        """Tables for `step`; they depend on A, B, C and E, not on D.
+
+        `seen` is the model that perception works with, where it is another one
+        (`AbstractLearning.perceived`); `counts` are those behind learned tables, at first the
+        strengths of `pomdp`.
+        """
         inner = tuple(
             by_context(pomdp, m) for m, x in enumerate(pomdp.layout.modalities) if x.inner
         )
-        return Tables(self.perception.prepare(pomdp), self.planning.prepare(pomdp), inner)
+        counts = self.learning.counts(pomdp) if counts is None else counts
+        believed = self.perception.prepare(pomdp)
+        return Tables(
+            perception=believed if seen is None else self.perception.prepare(seen),
+            plans=self.planning.prepare(pomdp, counts),
+            inner=inner,
+            foresight=None if seen is None else believed,
+        )
 
     def init(
         self, tables: Tables, pomdp: POMDP, program: Program, *, ledger: bool = False
@@ -110,6 +140,7 @@ class Agent(eqx.Module):
             chain=state if program.carries else None,
             engaged=jnp.zeros_like(program.active[0]),
             apart=(state, state, state) if ledger else None,
+            mood=self._first_mood(pomdp, state),
         )
 
     def predict(
@@ -145,18 +176,39 @@ class Agent(eqx.Module):
         was not seen. `track` names a (factor, level) whose ledger is kept.
         """
         see, at, context = self.perception, tables.perception, belief.context
-        state, posterior, evidence = see.update(at, belief.state, context, outcome)
+        precision = now.precision(at.layout, context)
+        informed = now.inform(see, at, belief.state, context)
+        state, posterior, evidence = see.update(at, informed, context, outcome, precision=precision)
         chain, held = None, posterior
         if belief.chain is not None:
             expectation = self._chain_expectation(tables, belief, now)
             chain = see.believe(at, belief.chain, expectation)
-            chain, held, _ = see.update(at, chain, context, outcome)
+            chain, held, _ = see.update(at, chain, context, outcome, precision=precision)
+        carried = held
         held = now.apply(see, at, held, context, tilts_only=True)
 
+        planning, mood, feeling = self.planning, belief.mood, None
+        if self.affect is not None and mood is not None:
+            misfit = self._misfit(tables, mood, context, outcome)
+            mood, feeling = self.affect.feel(mood, misfit)
+            planning = eqx.tree_at(lambda p: p.gamma, planning, 1 / mood.beta)
         ahead = see.forecast(at, posterior, context)
         ahead_held = see.forecast(at, held, context) if now.operators else ahead
-        plan = self.planning.plan(
-            see, at, tables.plans, ahead_held, lambda b, c: now.apply(see, at, b, c), now.allowed
+        # What is carried goes on without the tilts, which never accumulate.
+        ahead_carried = None if chain is None else see.forecast(at, carried, context)
+        foresight, foreseen = at, ahead_held
+        if tables.foresight is not None:  # perception works with another model than plans rest on
+            foresight = tables.foresight
+            foreseen = see.forecast(foresight, held, context)
+        plan = planning.plan(
+            see,
+            foresight,
+            tables.plans,
+            held,
+            context,
+            foreseen,
+            lambda b, c: now.apply(see, at, b, c),
+            now.allowed,
         )
         if choice is None:
             assert draw is not None, "step needs a draw to sample a choice, or the choice itself"
@@ -164,7 +216,7 @@ class Agent(eqx.Module):
         ledger: Ledger | None = None
         apart: Any = None
         if track is not None:
-            ledger, alone = self._ledger(tables, belief, outcome, posterior, held, track)
+            ledger, alone = self._ledger(tables, belief, outcome, posterior, held, track, now)
             apart = tuple(
                 see.advance(at, s, see.forecast(at, b, context), choice) for s, b in alone
             )
@@ -173,11 +225,12 @@ class Agent(eqx.Module):
             context=_context_after(at.layout, choice),
             posterior=posterior,
             held=held,
-            chain=None if chain is None else see.advance(at, chain, ahead_held, choice),
+            chain=None if chain is None else see.advance(at, chain, ahead_carried, choice),
             engaged=jnp.stack(
                 [now.gate(i, context) for i in range(len(now.operators))] or [jnp.zeros(())]
             )[: len(now.operators)],
             apart=apart,
+            mood=None if mood is None else self._next_mood(tables, mood, plan, state, ahead),
         )
         decision = Decision(
             posterior=self.marginals(tables, posterior, context),
@@ -188,6 +241,7 @@ class Agent(eqx.Module):
             choice=choice,
             log_p=select(plan.log_p, choice),
             ledger=ledger,
+            feeling=feeling,
         )
         return after, decision
 
@@ -207,18 +261,51 @@ class Agent(eqx.Module):
             found.append(p.astype(jax.tree.leaves(belief)[0].dtype))
         return tuple(found)
 
+    def _first_mood(self, pomdp: POMDP, state: State) -> Mood | None:
+        if self.affect is None:
+            return None
+        assert isinstance(self.planning, ExpectedFreeEnergy)
+        n = len(pomdp.layout.choices)
+        futures = jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *x.shape)), state)
+        return self.affect.begin(futures, n**self.planning.horizon)
+
+    def _misfit(
+        self, tables: Tables, mood: Mood, context: Index, outcome: Int[Array, " modality"]
+    ) -> Float[Array, " policy"]:
+        """-ln p(outcome | policy): how badly the states foreseen under each explain the outcome.
+
+        All policies are asked in the context that is in force, for what an action merely makes
+        visible says nothing about how well the others would have done.
+        """
+        see, at = self.perception, tables.perception
+
+        def of_choice(state: State) -> Float[Array, ""]:
+            return see.update(at, state, context, outcome)[2].vfe
+
+        misfit = jax.vmap(of_choice)(mood.futures)
+        return jnp.repeat(misfit, mood.efe.shape[0] // misfit.shape[0])
+
+    def _next_mood(
+        self, tables: Tables, mood: Mood, plan: Plan, state: State, ahead: Belief_
+    ) -> Mood:
+        see, at = self.perception, tables.perception
+        every = jnp.arange(len(at.layout.choices), dtype=jnp.int32)
+        futures = jax.vmap(lambda u: see.advance(at, state, ahead, u))(every)
+        q = plan.q_pi
+        log_q = jnp.where(q > 0, jnp.log(jnp.where(q > 0, q, 1.0)), -jnp.inf)
+        log_prior = log_q + plan.efe / mood.beta
+        return Mood(mood.beta, mood.valence, log_prior, plan.efe, futures)
+
     def _chain_expectation(self, tables: Tables, belief: Belief, now: Instruction) -> Belief_:
         """What is expected before the outcome, with the propagating operators at work."""
         see, at = self.perception, tables.perception
-        unheld = see.expect(at, belief.state)
+        unheld = see.expect(at, now.inform(see, at, belief.state, belief.context))
         if belief.chain is None:
             return unheld
-        expected = see.expect(at, belief.chain)
-        carried = [(i, o) for i, o in enumerate(now.operators) if o.propagates]
+        expected = see.expect(at, now.inform(see, at, belief.chain, belief.context))
+        carried = now.touching("carried")
         for i, operator in carried:
-            # On release the factor returns to its unheld marginal; what moved stays moved.
-            factor = at.layout.factor(operator.factor)
-            released = see.splice(at, expected, unheld, factor)
+            released = operator.release(see, at, expected, unheld)
             gate = now.gate(i, belief.context)
             expected = blend(belief.engaged[i] * (1 - gate), released, expected)
         for i, operator in carried:
@@ -233,6 +320,7 @@ class Agent(eqx.Module):
         posterior: Belief_,
         held: Belief_,
         track: tuple[int, int],
+        now: Instruction,
     ) -> tuple[Ledger, tuple[tuple[State, Belief_], ...]]:
         """The entries, and the three states that stand apart after this outcome."""
         see, at, context = self.perception, tables.perception, belief.context
@@ -244,10 +332,13 @@ class Agent(eqx.Module):
             p = see.read(at, b, (track[0],))[track[1]]
             return jnp.log(p) - jnp.log1p(-p)
 
-        alone = tuple(
-            see.update(at, state, context, outcome, which)[:2]
-            for state, which in zip(belief.apart, ((), inner, outer), strict=True)
-        )
+        precision = now.precision(at.layout, context)
+
+        def take_in(state: State, which: tuple[int, ...]) -> tuple[State, Belief_]:
+            informed = now.inform(see, at, state, context)
+            return see.update(at, informed, context, outcome, which, precision)[:2]
+
+        alone = tuple(map(take_in, belief.apart, ((), inner, outer)))
         none, body_only, cues_only = (log_odds(b) for _, b in alone)
         both = log_odds(posterior)
         body = ((body_only - none) + (both - cues_only)) / 2

@@ -113,8 +113,8 @@ class MeanField(AbstractPerception):
     def believe(self, tables: MeanFieldTables, state: State, belief: Marginals) -> State:
         if isinstance(state, Window):
             raise InputError(
-                f"a clamp replaces what is expected next, which {self.algorithm} derives from its "
-                "window; use MeanField('fpi') or Exact()",
+                "a clamp or a condition replaces what is expected next, which "
+                f"{self.algorithm} derives from its window; use MeanField('fpi') or Exact()",
                 "MeanField",
             )
         return belief
@@ -126,22 +126,38 @@ class MeanField(AbstractPerception):
         context: Index,
         outcome: Int[Array, " modality"],
         which: tuple[int, ...] | None = None,
+        precision: Float[Array, " modality"] | None = None,
     ) -> tuple[State, Marginals, Evidence]:
         if which is not None:
             outcome = jnp.where(np.isin(np.arange(len(tables.A)), which), outcome, -1)
         if not isinstance(state, Window):
-            beliefs, evidence = self._infer(tables, outcome, state)
+            beliefs, evidence = self._infer(tables, outcome, state, precision)
             posterior = tuple(q[-1] for q in beliefs)
             return posterior, posterior, evidence
+        if precision is not None:
+            raise InputError(
+                f"a change of precision weighs one outcome at a time, and {self.algorithm} takes "
+                "in its window anew at every step; use MeanField('fpi') or Exact()",
+                "MeanField",
+            )
         outcomes = jnp.concatenate([state.outcomes[:-1], outcome.astype(jnp.int32)[None]])
         beliefs, evidence = self._infer(
-            tables, outcomes, state.prior, past_actions=state.controls, valid_steps=state.valid
+            tables,
+            outcomes,
+            state.prior,
+            past_actions=state.controls,
+            valid_steps=state.valid,
         )
         state = eqx.tree_at(lambda s: (s.outcomes, s.beliefs), state, (outcomes, beliefs))
         return state, tuple(q[-1] for q in beliefs), evidence
 
     def _infer(
-        self, tables: MeanFieldTables, outcomes: Array, prior: Marginals, **window: Array
+        self,
+        tables: MeanFieldTables,
+        outcomes: Array,
+        prior: Marginals,
+        precision: Float[Array, " modality"] | None = None,
+        **window: Array,
     ) -> tuple[tuple[Float[Array, "step level"], ...], Evidence]:
         """pymdp's posterior over one step or a window, and the last step's free energy."""
         from pymdp.inference import update_posterior_states
@@ -152,6 +168,9 @@ class MeanField(AbstractPerception):
             jax.nn.one_hot(outcomes[..., m], a.shape[0], dtype=dtype)
             for m, a in enumerate(tables.A)
         ]
+        if precision is not None:
+            # pymdp's log-likelihood is linear in what was seen: half a one is half the evidence.
+            seen = [row * precision[m] for m, row in enumerate(seen)]
         with _as_pymdp_expects():
             beliefs, info = update_posterior_states(
                 list(tables.A),
@@ -237,21 +256,35 @@ class MeanField(AbstractPerception):
         terms = [kl(p, q) for p, q in zip(held, belief, strict=True)]
         return jnp.sum(jnp.stack(terms))
 
-    def pairwise(
+    def statistics(
         self,
         tables: MeanFieldTables,
         beliefs: tuple[Float[Array, "step level"], ...],
         choices: Int[Array, " step"],
         contexts: Int[Array, " step"],
-        factor: int,
-    ) -> Float[Array, "..."]:
-        """Products of the filtered marginals at t + 1 and t, as pymdp counts them."""
+        *,
+        pairs: tuple[int, ...] = (),
+        reads: tuple[tuple[int, ...], ...] = (),
+        smoothed: bool = True,
+    ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        """Products of filtered marginals, as pymdp counts them, `smoothed` or not.
+
+        Of a pair, the marginals at t + 1 and at t: what B itself says of the two is left out.
+        """
         layout = tables.layout
-        counts = beliefs[factor][1:]
-        for p in layout.factors[factor].parents:
-            if p in layout.hidden:
-                counts = jax.vmap(jnp.multiply.outer)(counts, beliefs[p][:-1])
-        return spread_counts(layout, factor, counts, choices[:-1], contexts[:-1])
+        outer = jax.vmap(jnp.multiply.outer)
+        counts = []
+        for f in pairs:
+            spec, pair = layout.factors[f], beliefs[f][1:]
+            for p in spec.parents:
+                if p in layout.hidden:
+                    pair = outer(pair, beliefs[p][:-1])
+            counts.append(
+                spread_counts(layout, spec.parents, pair, contexts[:-1], spec.actions, choices[:-1])
+            )
+        return tuple(counts), jax.vmap(lambda q: tuple(self.read(tables, q, r) for r in reads))(
+            beliefs
+        )
 
 
 def pymdp_transitions(

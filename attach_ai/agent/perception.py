@@ -60,8 +60,13 @@ class AbstractPerception(eqx.Module):
         context: Index,
         outcome: Int[Array, " modality"],
         which: tuple[int, ...] | None = None,
+        precision: Float[Array, " modality"] | None = None,
     ) -> tuple[State, Belief_, Evidence]:
-        """Take in an outcome (-1: unseen, its A is skipped), or only the modalities `which`."""
+        """Take in an outcome (-1: unseen, its A is skipped), or only the modalities `which`.
+
+        With `precision` each A enters as A^precision; `Evidence` is then relative to likelihoods
+        that no longer sum to one, and so no log probability.
+        """
 
     @abstractmethod
     def forecast(self, tables: Tables, belief: Belief_, context: Index) -> Belief_:
@@ -102,18 +107,24 @@ class AbstractPerception(eqx.Module):
         """KL[held || belief] in nats."""
 
     @abstractmethod
-    def pairwise(
+    def statistics(
         self,
         tables: Tables,
         beliefs: Belief_,
         choices: Int[Array, " step"],
         contexts: Int[Array, " step"],
-        factor: int,
-    ) -> Float[Array, "..."]:
-        """Expected transition counts of a factor over a session, shaped like its B.
+        *,
+        pairs: tuple[int, ...] = (),
+        reads: tuple[tuple[int, ...], ...] = (),
+        smoothed: bool = True,
+    ) -> tuple[tuple[Float[Array, "..."], ...], tuple[Float[Array, "step ..."], ...]]:
+        """What is believed of a session once it is over, as learning counts it.
 
-        `beliefs` are the filtered beliefs of all steps (leading step axis); `choices[t]` leads from
-        step t to t + 1. Exact inference smooths first.
+        First the expected transition counts of each hidden factor in `pairs`, shaped like its B;
+        then, for each set of hidden factors in `reads`, their joint probability at every step, axes
+        as in `read`. `beliefs` are the filtered beliefs of all steps (leading step axis);
+        `choices[t]` leads from step t to t + 1. `smoothed`: given the whole session's outcomes,
+        where the method can look back; otherwise given those up to the step (of a pair, the later).
         """
 
 

@@ -6,42 +6,41 @@ from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
 from itertools import product
-from math import prod
 from operator import itemgetter
 from typing import Any, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from attach_ai.agent.perception import AbstractPerception, Belief_, Tables, entropy
+from attach_ai.agent.learning import Counts, column_gain
+from attach_ai.agent.perception import AbstractPerception, Belief_, Index, Tables, entropy
+from attach_ai.agent.prospect import Prospect, joint_outcomes, prospect_of
+from attach_ai.agent.slicing import of_context, over_choices
 from attach_ai.errors import InputError
 from attach_ai.model.layout import Layout
 from attach_ai.model.pomdp import POMDP
 
-# Above this many (joint outcome, state) pairs the joint information gain is refused.
-JOINT_LIMIT = 2**21
 # Every policy is weighed: more than this many would take minutes to compile and much memory.
 POLICY_LIMIT = 2048
-# Up to this many pairs one matrix is used, above it a contraction modality by modality.
-DENSE_JOINT = 4096
-
 Hold = Callable[[Belief_, int], Belief_]
 
 
 class Plan(eqx.Module):
     """What planning found, per policy (all in nats; lower `efe` is better).
 
-    `efe` = `risk` + `ambiguity` = -(`pragmatic` + `epistemic`). `predictive` is the entropy of the
-    outcomes expected; `log_p`: (choice,), log probability of each choice.
+    `efe` = `risk` + `ambiguity` - `novelty` = -(`pragmatic` + `epistemic` + `novelty`).
+    `predictive` is the entropy of the outcomes expected, `novelty` the expected information gain
+    about learned tables (zero unless the planner seeks it); `log_p`: (choice,), log probability of
+    each choice.
     """
 
     q_pi: Float[Array, "*time policy"]
     pragmatic: Float[Array, "*time policy"]
     ambiguity: Float[Array, "*time policy"]
     predictive: Float[Array, "*time policy"]
+    novelty: Float[Array, "*time policy"]
     log_p: Float[Array, "*time choice"]
 
     @property
@@ -51,21 +50,21 @@ class Plan(eqx.Module):
 
     @property
     def epistemic(self) -> Float[Array, "*time policy"]:
-        """Expected information gain about hidden states."""
+        """Expected information gain about hidden states (salience)."""
         return self.predictive - self.ambiguity
 
     @property
     def efe(self) -> Float[Array, "*time policy"]:
         """Expected free energy."""
-        return self.risk + self.ambiguity
+        return self.risk + self.ambiguity - self.novelty
 
 
 class AbstractPlanner(eqx.Module):
     """From beliefs to choice probabilities."""
 
     @abstractmethod
-    def prepare(self, pomdp: POMDP) -> Any:
-        """What can be computed once for given A, C and E."""
+    def prepare(self, pomdp: POMDP, counts: Counts | None = None) -> Any:
+        """What can be computed once for given A, C and E, and the counts of learned tables."""
 
     @abstractmethod
     def plan(
@@ -73,38 +72,28 @@ class AbstractPlanner(eqx.Module):
         perception: AbstractPerception,
         tables: Tables,
         plans: Any,
+        belief: Belief_,
+        context: Index,
         forecast: Belief_,
         hold: Hold,
         allowed: Bool[Array, " choice"],
     ) -> Plan:
         """Weigh the choices.
 
-        `forecast` is what would be expected next under each choice (leading choice axis), `hold`
-        what the practice in force would make of a belief in a context, `allowed` the practice's
-        policy set.
+        `belief` is what is believed now, in `context`, and `forecast` what would be expected next
+        under each choice (leading choice axis); `hold` is what the practice in force would make of
+        a belief in a context, `allowed` the practice's policy set.
         """
 
 
-class Prospect(eqx.Module):
-    """What one choice would let be seen: outcomes as a function of the factors they read.
-
-    `modalities[i]`: (outcome, *own reads); `joint`: (joint outcome, state) or None when too large;
-    `value`, `ambiguity`: (state,), expected log preference and expected outcome entropy;
-    `noise`: entropy of outcomes that depend on nothing here.
-    """
-
-    modalities: tuple[Float[Array, "..."], ...]
-    joint: Float[Array, "outcome state"] | None
-    value: Float[Array, " state"]
-    ambiguity: Float[Array, " state"]
-    noise: Float[Array, ""]
-    reads: tuple[int, ...] = eqx.field(static=True)
-    own_reads: tuple[tuple[int, ...], ...] = eqx.field(static=True)
-
-
 class PlanTables(eqx.Module):
+    """`transitions[i]`: (context or 1, choice, *levels of the hidden parents `moved[i]`), expected
+    gain about each learned B."""
+
     prospects: tuple[Prospect, ...]
     log_E: Float[Array, " choice"]
+    transitions: tuple[Float[Array, "context choice ..."], ...]
+    moved: tuple[tuple[int, ...], ...] = eqx.field(static=True)
     context_after: tuple[int, ...] = eqx.field(static=True)
 
 
@@ -116,6 +105,10 @@ class ExpectedFreeEnergy(AbstractPlanner):
     together; "per_modality" adds up the modalities as if they were independent (pymdp's choice).
     `gamma`: policy precision; `alpha`: precision of the choice among actions.
     `foresees_hold`: whether predicted beliefs are held as present ones are (False: an ablation).
+    `novelty`: whether expected information gain about the parameters of those A and B that the mind
+    learns counts too: of the column in force, averaged over predicted states, as if states were
+    then known and with counts as they stand now (Friston et al. 2017, Active inference, curiosity
+    and insight; the exact gain of one observation, whose leading term SPM uses).
     """
 
     horizon: int = eqx.field(static=True, default=1)
@@ -123,12 +116,13 @@ class ExpectedFreeEnergy(AbstractPlanner):
     alpha: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1.0)
     information: Literal["joint", "per_modality"] = eqx.field(static=True, default="joint")
     foresees_hold: bool = eqx.field(static=True, default=True)
+    novelty: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
         if self.horizon < 1:
             raise InputError(f"horizon is {self.horizon}; expected at least 1 step", "planning")
 
-    def prepare(self, pomdp: POMDP) -> PlanTables:
+    def prepare(self, pomdp: POMDP, counts: Counts | None = None) -> PlanTables:
         layout = pomdp.layout
         n_policies = len(layout.choices) ** self.horizon
         if n_policies > POLICY_LIMIT:
@@ -139,12 +133,25 @@ class ExpectedFreeEnergy(AbstractPlanner):
             )
         log_C = [jax.nn.log_softmax(c) for c in pomdp.C]
         joint = self.information == "joint"
+        gains: dict[str, Array] | None = None
+        if self.novelty:
+            gains = {name: column_gain(c) for name, c in (counts or {}).items() if name[0] in "AB"}
+            if not gains:
+                raise InputError("novelty is sought, but no A or B is learned", "planning")
         by_context = {
-            c: _prospect(pomdp, c, log_C, joint) for c in sorted(set(layout.context_after))
+            c: prospect_of(pomdp, c, log_C, joint, gains) for c in sorted(set(layout.context_after))
         }
+        moved = [f for f in layout.hidden if f"B.{layout.factors[f].name}" in (gains or ())]
         return PlanTables(
             prospects=tuple(by_context[c] for c in layout.context_after),
             log_E=log_habit(pomdp),
+            transitions=tuple(
+                over_choices(layout, f, (gains or {})[f"B.{layout.factors[f].name}"])[:, :, 0]
+                for f in moved
+            ),
+            moved=tuple(
+                tuple(p for p in layout.factors[f].parents if p in layout.hidden) for f in moved
+            ),
             context_after=layout.context_after,
         )
 
@@ -153,16 +160,20 @@ class ExpectedFreeEnergy(AbstractPlanner):
         perception: AbstractPerception,
         tables: Tables,
         plans: PlanTables,
+        belief: Belief_,
+        context: Index,
         forecast: Belief_,
         hold: Hold,
         allowed: Bool[Array, " choice"],
     ) -> Plan:
         n = len(plans.prospects)
         log_E = jnp.where(allowed, plans.log_E, -jnp.inf)
-        # One axis per step of the policy: terms are (n,) * depth + (3,) after each depth.
-        terms = jnp.zeros((3,), log_E.dtype)
+        # One axis per step of the policy: terms are (n,) * depth + (parts,) after each depth.
+        parts = 4 if self.novelty else 3
+        terms = jnp.zeros((parts,), log_E.dtype)
         prior = jnp.zeros((), log_E.dtype)
-        ahead = forecast  # leading axes: choices so far, then the next choice
+        # Leading axes: choices so far, then the next choice.
+        ahead = (forecast, _about_to_learn(perception, tables, plans, belief, context))
         for depth in range(self.horizon):
             last = depth + 1 == self.horizon
             columns, nexts = [], []
@@ -178,9 +189,10 @@ class ExpectedFreeEnergy(AbstractPlanner):
             prior = jnp.add.outer(prior, log_E)
             if not last:
                 ahead = jax.tree.map(lambda *x, at=depth: jnp.stack(x, axis=at), *nexts)
-        terms, prior = terms.reshape(-1, 3), prior.reshape(-1)
+        terms, prior = terms.reshape(-1, parts), prior.reshape(-1)
         pragmatic, ambiguity, predictive = terms[:, 0], terms[:, 1], terms[:, 2]
-        efe = ambiguity - predictive - pragmatic
+        novelty = terms[:, 3] if self.novelty else jnp.zeros_like(pragmatic)
+        efe = ambiguity - predictive - pragmatic - novelty
         log_q = jax.nn.log_softmax(prior - self.gamma * efe)
         # A choice that is ruled out sums over no policy at all, and its gradient would be NaN.
         possible = ~jnp.isneginf(log_E)
@@ -191,6 +203,7 @@ class ExpectedFreeEnergy(AbstractPlanner):
             pragmatic=pragmatic,
             ambiguity=ambiguity,
             predictive=predictive,
+            novelty=novelty,
             log_p=sharpen(first, self.alpha),
         )
 
@@ -202,19 +215,28 @@ class ExpectedFreeEnergy(AbstractPlanner):
         hold: Hold,
         choice: int,
         last: bool,
-        belief: Belief_,
-    ) -> tuple[Float[Array, "3"], Belief_ | None]:
+        ahead: tuple[Belief_, Float[Array, ""] | None],
+    ) -> tuple[Float[Array, " part"], tuple[Belief_, Float[Array, " choice"] | None] | None]:
         """What one choice brings: the terms of its step and, unless it is the last, the next."""
+        belief, gained = ahead
         context = plans.context_after[choice]
         if self.foresees_hold:
             belief = hold(belief, context)
-        found = self._terms(perception, tables, plans.prospects[choice], belief)
-        return found, None if last else perception.forecast(tables, belief, context)
+        found = self._terms(perception, tables, plans.prospects[choice], belief, gained)
+        if last:
+            return found, None
+        further = _about_to_learn(perception, tables, plans, belief, context)
+        return found, (perception.forecast(tables, belief, context), further)
 
     def _terms(
-        self, perception: AbstractPerception, tables: Tables, prospect: Prospect, belief: Belief_
-    ) -> Float[Array, "3"]:
-        """Pragmatic value, ambiguity and predictive entropy of one step."""
+        self,
+        perception: AbstractPerception,
+        tables: Tables,
+        prospect: Prospect,
+        belief: Belief_,
+        gained: Float[Array, ""] | None,
+    ) -> Float[Array, " part"]:
+        """Pragmatic value, ambiguity, predictive entropy and novelty (if sought) of one step."""
         states = perception.read(tables, belief, prospect.reads)
         flat = states.reshape(-1)
         if self.information == "per_modality":
@@ -225,14 +247,17 @@ class ExpectedFreeEnergy(AbstractPlanner):
         elif prospect.joint is not None:
             predictive = prospect.noise + entropy(prospect.joint @ flat)
         else:
-            predictive = prospect.noise + entropy(_contract(prospect, states).reshape(-1))
-        return jnp.stack([prospect.value @ flat, prospect.ambiguity @ flat, predictive])
+            predictive = prospect.noise + entropy(joint_outcomes(prospect, states).reshape(-1))
+        terms = [prospect.value @ flat, prospect.ambiguity @ flat, predictive]
+        if prospect.novelty is not None:
+            terms.append(prospect.novelty @ flat + (0.0 if gained is None else gained))
+        return jnp.stack(terms)
 
 
 class Habit(AbstractPlanner):
     """No look-ahead: choices follow E alone."""
 
-    def prepare(self, pomdp: POMDP) -> Float[Array, " choice"]:
+    def prepare(self, pomdp: POMDP, counts: Counts | None = None) -> Float[Array, " choice"]:
         return log_habit(pomdp)
 
     def plan(
@@ -240,13 +265,15 @@ class Habit(AbstractPlanner):
         perception: AbstractPerception,
         tables: Tables,
         plans: Float[Array, " choice"],
+        belief: Belief_,
+        context: Index,
         forecast: Belief_,
         hold: Hold,
         allowed: Bool[Array, " choice"],
     ) -> Plan:
         log_p = jax.nn.log_softmax(jnp.where(allowed, plans, -jnp.inf))
         nothing = jnp.zeros_like(log_p)
-        return Plan(jnp.exp(log_p), nothing, nothing, nothing, log_p)
+        return Plan(jnp.exp(log_p), nothing, nothing, nothing, nothing, log_p)
 
 
 def log_habit(pomdp: POMDP) -> Float[Array, " choice"]:
@@ -271,67 +298,17 @@ def policies(layout: Layout, horizon: int) -> list[tuple[int, ...]]:
     return list(product(range(len(layout.choices)), repeat=horizon))
 
 
-def _prospect(pomdp: POMDP, context: int, log_C: list[Array], joint: bool) -> Prospect:
-    layout = pomdp.layout
-    levels = layout.contexts[context]
-    every = [layout.reads(m, context) for m in range(len(layout.modalities))]
-    reads = tuple(f for f in layout.hidden if any(f in r for r in every))
-    shape = tuple(len(layout.factors[f].levels) for f in reads)
-    dtype = pomdp.A[0].dtype
-    value, ambiguity = jnp.zeros(shape or (1,), dtype), jnp.zeros(shape or (1,), dtype)
-    noise, table = jnp.zeros((), dtype), jnp.ones((), dtype)
-    informative, own_reads = [], []
-    for m, modality in enumerate(layout.modalities):
-        index = tuple(
-            levels[layout.known.index(p)]
-            if p in layout.known
-            else (slice(None) if p in every[m] else 0)
-            for p in modality.parents
-        )
-        possible = np.array(layout.outcomes(m, context))
-        a = pomdp.A[m][(slice(None), *index)][possible]
-        own = tuple(p for p in modality.parents if p in every[m])
-        # Parents stand in the order of factors, as do `reads`: a reshape is enough to broadcast.
-        spread = tuple(len(layout.factors[f].levels) if f in own else 1 for f in reads) or (1,)
-        value = value + jnp.tensordot(log_C[m][possible], a, axes=1).reshape(spread)
-        uncertain = entropy(a)
-        ambiguity = ambiguity + uncertain.reshape(spread)
-        if own:
-            informative.append(a)
-            own_reads.append(own)
-        else:
-            noise = noise + uncertain
-    n_outcomes, n_states = prod(a.shape[0] for a in informative), prod(shape)
-    if joint and n_outcomes * n_states > JOINT_LIMIT:
-        raise InputError(
-            f"joint information gain needs {n_outcomes} joint outcomes x {n_states} states, more "
-            f"than {JOINT_LIMIT}; use ExpectedFreeEnergy(information='per_modality')",
-            "planning",
-        )
-    dense = joint and n_outcomes * n_states <= DENSE_JOINT
-    for i, (a, own) in enumerate(zip(informative, own_reads, strict=True)):
-        ones = [1] * len(informative)
-        ones[i] = a.shape[0]
-        spread = tuple(len(layout.factors[f].levels) if f in own else 1 for f in reads)
-        table = table * a.reshape(*ones, *spread) if dense else table
-    full = (*(a.shape[0] for a in informative), *shape)
-    return Prospect(
-        modalities=tuple(informative),
-        joint=jnp.broadcast_to(table, full).reshape(n_outcomes, n_states) if dense else None,
-        value=value.reshape(-1),
-        ambiguity=ambiguity.reshape(-1),
-        noise=noise,
-        reads=reads,
-        own_reads=tuple(own_reads),
-    )
-
-
-def _contract(prospect: Prospect, states: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Joint distribution of outcomes, modality by modality."""
-    names = {f: chr(ord("a") + i) for i, f in enumerate(prospect.reads)}
-    outs = [chr(ord("A") + i) for i in range(len(prospect.modalities))]
-    terms = [
-        o + "".join(names[f] for f in own) for o, own in zip(outs, prospect.own_reads, strict=True)
-    ]
-    spec = ",".join(["".join(names.values()), *terms]) + "->" + "".join(outs)
-    return jnp.einsum(spec, states, *prospect.modalities)
+def _about_to_learn(
+    perception: AbstractPerception,
+    tables: Tables,
+    plans: PlanTables,
+    belief: Belief_,
+    context: Index,
+) -> Float[Array, " choice"] | None:
+    """Expected gain about learned B by each choice; None where there is none to be had."""
+    gained: Float[Array, " choice"] | None = None
+    for table, parents in zip(plans.transitions, plans.moved, strict=True):
+        p = perception.read(tables, belief, parents)
+        gain = jnp.tensordot(of_context(table, context), p, axes=p.ndim)
+        gained = gain if gained is None else gained + gain
+    return gained

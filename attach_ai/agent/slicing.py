@@ -41,9 +41,23 @@ def likelihood_by_context(pomdp: POMDP, m: int) -> Array:
 
 def transition_by_context(pomdp: POMDP, f: int) -> Array:
     """B[f]: (context or 1, choice, next level, *levels of its hidden parents)."""
-    layout, spec = pomdp.layout, pomdp.layout.factors[f]
-    b = _choices_first(layout, pomdp.B[f], spec.actions)
+    return over_choices(pomdp.layout, f, pomdp.B[f])
+
+
+def over_choices(layout: Layout, f: int, table: Float[Array, "next ..."]) -> Array:
+    """The same of any table with the axes of B[f]."""
+    spec = layout.factors[f]
+    b = _choices_first(layout, table, spec.actions)
     return _contexts_first(layout, b, spec.parents, axis=2)
+
+
+def of_context(table: Float[Array, "context *rest"], context: Int[Array, ""] | int) -> Array:
+    """Drop the leading context axis (length 1 where the table does not depend on context)."""
+    if table.shape[0] == 1:
+        return table[0]
+    if isinstance(context, int):
+        return table[context]
+    return select(table, context)
 
 
 def _choices_first(layout: Layout, table: Array, actions: tuple[int, ...]) -> Array:
@@ -78,26 +92,28 @@ def _contexts_first(layout: Layout, table: Array, parents: tuple[int, ...], axis
 
 def spread_counts(
     layout: Layout,
-    factor: int,
-    counts: Float[Array, "step *pair"],
-    choices: Int[Array, " step"],
+    parents: tuple[int, ...],
+    counts: Float[Array, "step first *hidden"],
     contexts: Int[Array, " step"],
+    actions: tuple[int, ...] = (),
+    choices: Int[Array, " step"] | None = None,
 ) -> Array:
-    """Sum pair counts over steps into the shape of B[factor]: known parents and actions placed."""
-    spec = layout.factors[factor]
-    levels = [len(layout.factors[p].levels) for p in spec.parents]
-    table = jnp.asarray(layout.contexts, jnp.int32).reshape(len(layout.contexts), -1)
-    actions = jnp.asarray(layout.choices, jnp.int32).reshape(len(layout.choices), -1)
-    for i, p in enumerate(spec.parents):
+    """Sum counts over steps into a table's shape: its known parents and its actions placed.
+
+    `counts` lead with (step, the table's own level), then come `parents` as far as they are hidden.
+    Of an A, `parents` are all there is; a B has `actions` too, read from the `choices` made.
+    """
+    here = jnp.asarray(layout.contexts, jnp.int32).reshape(len(layout.contexts), -1)[contexts]
+    for i, p in enumerate(parents):
         if p in layout.known:
-            seen = jax.nn.one_hot(
-                table[contexts, layout.known.index(p)], levels[i], dtype=counts.dtype
-            )
+            n = len(layout.factors[p].levels)
+            seen = jax.nn.one_hot(here[:, layout.known.index(p)], n, dtype=counts.dtype)
             counts = jnp.expand_dims(counts, i + 2) * _along(seen, counts.ndim + 1, i + 2)
-    for a in spec.actions:
-        n = len(layout.actions[a].levels)
-        chosen = jax.nn.one_hot(actions[choices, a], n, dtype=counts.dtype)
-        counts = counts[..., None] * _along(chosen, counts.ndim + 1, counts.ndim)
+    if choices is not None:
+        done = jnp.asarray(layout.choices, jnp.int32).reshape(len(layout.choices), -1)[choices]
+        for a in actions:
+            chosen = jax.nn.one_hot(done[:, a], len(layout.actions[a].levels), dtype=counts.dtype)
+            counts = counts[..., None] * _along(chosen, counts.ndim + 1, counts.ndim)
     return counts.sum(0)
 
 

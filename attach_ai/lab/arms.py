@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -32,7 +32,8 @@ class Arm(eqx.Module):
     """One condition: a mind, a world, what is held, and how mind and body answer.
 
     `active` (step, operator) and `allowed` (step, choice) replace those of the shared program,
-    `hold` is the strength of its fields in nats, `gain` and `rate` the body loop's.
+    `hold` is the strength of its operators in nats, `days` what each session is, `gain` and `rate`
+    the body loop's, `load` what reaches inner modalities from elsewhere.
     """
 
     mind: POMDP
@@ -40,40 +41,44 @@ class Arm(eqx.Module):
     active: Float[Array, "step operator"]
     allowed: Array
     hold: Float[Array, ""]
+    days: Days
     gain: Float[Array, ""]
     rate: Float[Array, ""]
     gamma: Float[Array, ""]
     retention: Float[Array, ""]
     eta: Float[Array, ""]
+    load: dict[str, Float[Array, " outcome"]]
 
 
 class Study(eqx.Module):
-    """What all arms share: how minds perceive, what they learn, and which operators a step has."""
+    """What all arms share: how minds perceive, plan and learn, and which operators a step has.
+
+    `days` is the calendar of arms that have none of their own. Precision, retention and learning
+    rate are an arm's.
+    """
 
     perception: AbstractPerception
     program: Program
     days: Days
-    D: tuple[str, ...] = eqx.field(static=True, default=())
-    B: tuple[str, ...] = eqx.field(static=True, default=())
-    counted: Literal["unheld", "held"] = eqx.field(static=True, default="unheld")
+    learning: Dirichlet = eqx.field(default_factory=Dirichlet)
+    planning: ExpectedFreeEnergy = eqx.field(default_factory=ExpectedFreeEnergy)
     track: tuple[int, int] | None = eqx.field(static=True, default=None)
 
     def live(self, arm: Arm, key: Array) -> Record:
         """One mind's life in one arm."""
+        rates = (arm.retention, arm.eta)
         agent = Agent(
             perception=self.perception,
-            planning=ExpectedFreeEnergy(gamma=arm.gamma),
-            learning=Dirichlet(
-                D=self.D, B=self.B, retention=arm.retention, eta=arm.eta, counted=self.counted
-            ),
+            planning=eqx.tree_at(lambda p: p.gamma, self.planning, arm.gamma),
+            learning=eqx.tree_at(lambda x: (x.retention, x.eta), self.learning, rates),
         )
         operators = tuple(
             eqx.tree_at(lambda o: o.strength, o, arm.hold) if hasattr(o, "strength") else o
             for o in self.program.operators
         )
-        program = Program(operators, arm.active, arm.allowed, self.program.gates)
-        world = World(process=arm.world, inner=Inner(rate=arm.rate, gain=arm.gain))
-        return rollout(key, agent, arm.mind, world, program, self.days, self.track)
+        program = Program(operators, arm.active, arm.allowed, self.program.gates, self.program.name)
+        world = World(process=arm.world, inner=Inner(arm.rate, arm.gain, arm.load))
+        return rollout(key, agent, arm.mind, world, program, arm.days, self.track)
 
 
 # Seeds live in blocks of this size, so that a reference point with many seeds and draws with few

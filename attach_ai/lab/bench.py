@@ -123,7 +123,7 @@ class _Bout:
             allowed=jnp.ones((size.n_steps, n), bool),
             gates=jnp.zeros((0, len(self.pomdp.layout.contexts))),
         )
-        self.days = Days(practised=jnp.ones(1), rest=jnp.zeros(1))
+        self.days = Days(*(jnp.ones(1),) * 3, rest=jnp.zeros(1))
         # Nothing is fed back: every outcome comes from the process, as in pymdp's environment.
         self.world = World(process=self.pomdp, inner=Inner(rate=1.0, gain=0.0))
         self.theirs = cache(self._theirs)  # the same whether our tables are shared or not

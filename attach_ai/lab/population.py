@@ -17,12 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from attach_ai.agent.hold import Program
 from attach_ai.lab.arms import Arm, Study, build_all, concatenate, live_all, repeat
 from attach_ai.lab.design import COMBINATIONS, OUTSIDE, VARIANTS, latin_hypercube, shuffle_edges
 from attach_ai.lab.verdict import ROBUST
 from attach_ai.model.model import Model
 from attach_ai.model.pomdp import POMDP
+from attach_ai.simulation.schedule import Days
 
 if TYPE_CHECKING:
     import xarray
@@ -36,15 +36,18 @@ class Condition:
     """One arm before it is built: what differs in the mind, in the world, in practice and loop.
 
     `practised`: whether the practice's operators act and restrict choice; `allowed`: choices
-    allowed at every step instead of the practice's; `gain`: the body loop's, None for the
-    population's own.
+    allowed at every step instead of the practice's; `days`: what each session is, None for the
+    study's; `gain`: the body loop's, None for the population's own; `load`: outcome probabilities
+    that reach inner modalities from elsewhere, by modality: the same modalities in every condition.
     """
 
     mind: Values = field(default_factory=dict)
     world: Values = field(default_factory=dict)
     practised: bool = True
     allowed: tuple[int, ...] | None = None
+    days: Days | None = None
     gain: float | None = None
+    load: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,7 @@ def live(
 
     arms = concatenate(
         [
-            _arm(study.program, group, c, build(mind, c.mind), build({}, c.world), defaults)
+            _arm(study, group, c, build(mind, c.mind), build({}, c.world), defaults)
             for c in conditions.values()
         ]
     )
@@ -178,7 +181,7 @@ def _shuffle_all(keys: Array, pomdps: POMDP) -> POMDP:
 
 
 def _arm(
-    program: Program,
+    study: Study,
     group: Population,
     condition: Condition,
     mind: POMDP,
@@ -190,8 +193,8 @@ def _arm(
     def outside(name: str) -> Any:
         return jnp.asarray(group.outside(name, defaults[name]), dtype)
 
-    active = program.active * float(condition.practised)
-    allowed = program.allowed | (not condition.practised)
+    active = study.program.active * float(condition.practised)
+    allowed = study.program.allowed | (not condition.practised)
     if condition.allowed is not None:
         only = np.isin(np.arange(allowed.shape[1]), condition.allowed)
         allowed = jnp.broadcast_to(jnp.asarray(only), allowed.shape)
@@ -202,11 +205,13 @@ def _arm(
         active=repeat(active, group.n),
         allowed=repeat(allowed, group.n),
         hold=outside("hold"),
+        days=repeat(condition.days or study.days, group.n),
         gain=gain,
         rate=outside("rate"),
         gamma=outside("gamma"),
         retention=outside("retention"),
         eta=outside("eta"),
+        load={m: repeat(jnp.asarray(p, dtype), group.n) for m, p in condition.load.items()},
     )
 
 

@@ -49,6 +49,8 @@ def reproduce(
         with Progress(0) as progress:
             return _page([_kept(e, root) for e in chosen], names, "deep", root, progress, [])
 
+    import jax
+
     runs = {e.name: plan(e, scale, root) for e in experiments}
     waiting = [runs[e.name] for e in chosen if not runs[e.name].finished]
     # Each experiment brings a figure, and all together one PDF.
@@ -56,6 +58,8 @@ def reproduce(
     with Progress(total) as progress:
         for run in waiting:
             execute(run, progress)
+            # What an experiment compiled serves no other, and holds memory maps of the process.
+            jax.clear_caches()
         if scale == "deep":
             for e in chosen:
                 _keep(runs[e.name])

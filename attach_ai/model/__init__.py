@@ -1,4 +1,4 @@
-"""What is declared: cells, tables, models, practices, and settings."""
+"""What is declared: cells, tables, models, practices, settings, and histories."""
 
 from __future__ import annotations
 
@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from attach_ai.model.check import Check, Information, register_information
 from attach_ai.model.expression import Expression
+from attach_ai.model.history import History, Stage
 from attach_ai.model.layout import Action, Factor, Layout, Modality
-from attach_ai.model.library import load_model, load_phenotype, load_practice, load_world, names
+from attach_ai.model.library import (
+    load_history,
+    load_model,
+    load_phenotype,
+    load_practice,
+    load_world,
+    names,
+)
 from attach_ai.model.model import Model
 from attach_ai.model.parameters import Parameter
 from attach_ai.model.practice import OperatorSpec, Phase, Practice, Schedule
@@ -23,6 +31,7 @@ __all__ = [
     "Check",
     "Expression",
     "Factor",
+    "History",
     "Information",
     "Layout",
     "Modality",
@@ -33,6 +42,8 @@ __all__ = [
     "Practice",
     "Schedule",
     "Settings",
+    "Stage",
+    "load_history",
     "load_model",
     "load_phenotype",
     "load_practice",

@@ -7,6 +7,7 @@ into one vector a table, which a static index gathers.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -57,7 +58,7 @@ def assemble(model: Model, values: Mapping[str, Any]) -> POMDP:
         D=tuple(gather(f"D.{f.name}") for f in layout.factors),
         E=tuple(gather(f"E.{a.name}") for a in layout.actions),
         counts={name: jnp.asarray(cells[c], dtype) for name, c in model.counts.items()},
-        layout=layout,
+        layout=replace(layout, declared=model),
     )
 
 

@@ -5,10 +5,14 @@ A `Layout` is static (hashable, no arrays): two models with one layout compile o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from math import prod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from attach_ai.model.model import Model
 
 
 @dataclass(frozen=True)
@@ -66,11 +70,15 @@ class Layout:
     Factors split in two. *Known* ones are set by an action and start at a known level: the mind is
     never unsure of them, so they cost no states. All others are *hidden*. One joint assignment of
     the known factors is a *context*, one joint assignment of the actions a *choice*.
+
+    `declared` is the model whose `build` made the arrays, for what needs its words again; it is no
+    part of the shape.
     """
 
     factors: tuple[Factor, ...]
     modalities: tuple[Modality, ...]
     actions: tuple[Action, ...]
+    declared: Model | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         readers: tuple[Factor | Modality, ...] = (*self.factors, *self.modalities)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from attach_ai.errors import InputError
 from attach_ai.model.document import peek_name, suggest
+from attach_ai.model.history import History, read_history
 from attach_ai.model.model import Model
 from attach_ai.model.practice import Practice, read_practice
 from attach_ai.model.reader import read_model
@@ -17,6 +18,7 @@ FOLDERS = {
     "practice": "practices",
     "phenotype": "phenotypes",
     "world": "worlds",
+    "history": "histories",
 }
 
 
@@ -40,8 +42,13 @@ def load_world(name_or_path: str | Path) -> Settings:
     return read_settings(find("world", name_or_path))
 
 
+def load_history(name_or_path: str | Path) -> History:
+    """A caregiving history by name ("anxious"), or from a TOML file of your own."""
+    return read_history(find("history", name_or_path))
+
+
 def names(kind: str) -> list[str]:
-    """Names of all models, practices, phenotypes or worlds (`kind` in the singular)."""
+    """Names of all models, practices, phenotypes, worlds or histories (`kind` in the singular)."""
     return sorted(_index(kind))
 
 

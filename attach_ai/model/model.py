@@ -11,7 +11,7 @@ from attach_ai.errors import InputError
 from attach_ai.model.document import Place, suggest
 from attach_ai.model.expression import Expression
 from attach_ai.model.layout import Layout
-from attach_ai.model.parameters import Parameter
+from attach_ai.model.parameters import Parameter, within
 from attach_ai.model.tables import Table
 
 if TYPE_CHECKING:
@@ -98,13 +98,13 @@ class Model:
         place = str(getattr(settings, "place", self.place))
         for name, value in settings.items():
             if name in known:
-                values[name] = _within(known[name], value, place)
+                values[name] = within(known[name], value, place)
             elif name not in optional:
                 raise _unknown(name, self, place)
         for name, value in keywords.items():
             if name not in known:
                 raise _unknown(name, self, str(self.place))
-            values[name] = _within(known[name], value, str(self.place))
+            values[name] = within(known[name], value, str(self.place))
         return values
 
 
@@ -113,30 +113,3 @@ def _unknown(name: str, model: Model, place: str) -> InputError:
         f"model {model.name} has no parameter '{name}'{suggest(name, model.parameters)}",
         place=place,
     )
-
-
-def _within(parameter: Parameter, value: Any, place: str) -> Any:
-    """A traced value as it is; a number as a float, inside the support."""
-    from jax.core import Tracer
-
-    shape = getattr(value, "shape", ())
-    if shape != ():
-        raise InputError(
-            f"{parameter.name} is a scalar, got an array of shape {shape}; "
-            "use jax.vmap over build for many",
-            place=place,
-        )
-    if isinstance(value, Tracer):
-        return value
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{parameter.name} is a number, got {value!r}", place=place) from None
-    low, high = parameter.support
-    slack = 1e-6 * (high - low)  # single precision may round an end of the support outwards
-    if not low - slack <= number <= high + slack:
-        raise InputError(
-            f"{parameter.name} = {number:g} lies outside its support [{low:g}, {high:g}]",
-            place=place,
-        )
-    return min(max(number, low), high)

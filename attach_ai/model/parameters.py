@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from attach_ai.errors import InputError
 from attach_ai.model.document import Place, array, identifier, keys, real, suggest, table, text
 
 # how many numbers each prior takes
@@ -75,3 +76,33 @@ def _check_prior(prior: str, place: Place) -> None:
         raise place.error(f"expected numbers in '{prior}'") from None
     if len(arguments) != PRIORS[name]:
         raise place.error(f"{name} takes {PRIORS[name]} number(s), got {len(arguments)}")
+
+
+def within(parameter: Parameter, value: Any, place: str) -> Any:
+    """A traced value as it is; a number as a float, inside the support.
+
+    Raises `InputError` for an array, for something that is no number, and outside the support.
+    """
+    from jax.core import Tracer
+
+    shape = getattr(value, "shape", ())
+    if shape != ():
+        raise InputError(
+            f"{parameter.name} is a scalar, got an array of shape {shape}; "
+            "use jax.vmap over build for many",
+            place=place,
+        )
+    if isinstance(value, Tracer):
+        return value
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{parameter.name} is a number, got {value!r}", place=place) from None
+    low, high = parameter.support
+    slack = 1e-6 * (high - low)  # single precision may round an end of the support outwards
+    if not low - slack <= number <= high + slack:
+        raise InputError(
+            f"{parameter.name} = {number:g} lies outside its support [{low:g}, {high:g}]",
+            place=place,
+        )
+    return min(max(number, low), high)

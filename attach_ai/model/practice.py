@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from attach_ai.model.document import (
     Place,
     array,
@@ -25,7 +27,18 @@ from attach_ai.model.layout import Layout
 from attach_ai.model.parameters import Parameter, read_parameters
 from attach_ai.model.support import Sampler, check_finite
 
-KINDS = ("field", "clamp")
+# Each kind of operator, and the key of the number it takes (None: it takes none).
+NUMBERS = {
+    "field": "strength",
+    "clamp": None,
+    "condition": "strength",
+    "prior_change": "amount",
+    "precision": "zeta",
+    "expand": "mass",
+}
+# What is done at a boundary or before the first session cannot wait for a step's stance.
+BETWEEN = ("prior_change", "expand")
+COLUMNS = ("template", "flat")
 Levels = tuple[str, ...]
 
 
@@ -41,9 +54,13 @@ class Schedule:
 
 @dataclass(frozen=True)
 class OperatorSpec:
-    """What is held: a field adds `strength` nats of log-odds to the level, a clamp fixes it.
+    """One of the six ways to bring a level of a factor into a mind, or to keep it there.
 
-    `while_` restricts it to levels of factors, as in {"stance": ("maintain",)}.
+    `kind` is a key of `NUMBERS`; `strength` its number: nats of log-odds (field) or of evidence a
+    step (condition), observations a session (prior_change), the exponent zeta (precision) or the
+    prior probability (expand); a clamp has none. A precision names a `modality` and no level.
+    `column` ("template" or "flat") is what an expanded level makes felt. `while_` restricts it to
+    levels of factors, as in {"stance": ("maintain",)}.
     """
 
     kind: str
@@ -51,6 +68,13 @@ class OperatorSpec:
     level: str
     strength: Expression | None
     while_: Mapping[str, Levels]
+    modality: str = ""
+    column: str = COLUMNS[0]
+
+    @property
+    def target(self) -> str:
+        """What it acts on, as it is written: "agents.benevolent", or a modality."""
+        return self.modality or f"{self.factor}.{self.level}"
 
 
 @dataclass(frozen=True)
@@ -107,6 +131,25 @@ class Practice:
         """The same schedule with nothing held."""
         return replace(self, phases=tuple(replace(p, operators=()) for p in self.phases))
 
+    def replacing(self, kind: str, **settings: Any) -> Practice:
+        """The same practice with another operator: same schedule, target and choices.
+
+        Every operator becomes one of `kind`. `settings` are the keys it would have in a file
+        (`amount=2.0`, `modality="interoception"`; a text is a cell, as in `strength="hold / 2"`);
+        factor, level and, where both kinds have them, `strength` and `while` are kept unless given.
+        Raises `InputError` as a file would.
+        """
+        return replace(self, phases=tuple(self._replaced(p, kind, settings) for p in self.phases))
+
+    def _replaced(self, phase: Phase, kind: str, settings: Mapping[str, Any]) -> Phase:
+        place = self.place / f"phase {phase.name}"
+        made = []
+        for i, o in enumerate(phase.operators, start=1):
+            kept = o.strength if NUMBERS[o.kind] == "strength" else None
+            entry = {**_entry(o, kind), **settings}
+            made.append(_read_operator(entry, self.parameters, place / f"operator {i}", kept))
+        return replace(phase, operators=tuple(made))
+
 
 def read_practice(path: str | Path) -> Practice:
     """Read a declared practice. Raises `InputError` with the place for anything that is wrong."""
@@ -155,30 +198,75 @@ def _read_phase(entry: Any, parameters: dict[str, Parameter], place: Place) -> P
     )
 
 
-def _read_operator(entry: Any, parameters: dict[str, Parameter], place: Place) -> OperatorSpec:
-    allowed = {"kind", "factor", "level", "strength", "while"}
-    keys(table(entry, place), allowed, {"kind", "factor", "level"}, place)
+def _entry(operator: OperatorSpec, kind: str) -> dict[str, Any]:
+    """What is kept of an operator when another kind takes its place, as a file would say it."""
+    entry: dict[str, Any] = {"kind": kind}
+    if kind != "precision" and not operator.modality:
+        entry |= {"factor": operator.factor, "level": operator.level}
+    if operator.while_ and kind not in BETWEEN:
+        entry["while"] = {name: list(levels) for name, levels in operator.while_.items()}
+    return entry
+
+
+def _read_operator(
+    entry: Any,
+    parameters: dict[str, Parameter],
+    place: Place,
+    strength: Expression | None = None,
+) -> OperatorSpec:
+    """`strength`: what holds where the kind takes one and the entry does not say."""
+    if "kind" not in table(entry, place):
+        raise place.error("'kind' is missing")
     kind = text(entry["kind"], place / "kind")
-    if kind not in KINDS:
-        raise (place / "kind").error(f"no operator is called '{kind}'{suggest(kind, KINDS)}")
-    if kind == "field" and "strength" not in entry:
-        raise place.error("a field needs a 'strength'")
+    if kind not in NUMBERS:
+        raise (place / "kind").error(f"no operator is called '{kind}'{suggest(kind, NUMBERS)}")
+    number = NUMBERS[kind]
+    article = "an" if kind == "expand" else "a"
     if kind == "clamp" and "strength" in entry:
         raise place.error("a clamp takes no 'strength': it fixes the level outright")
-    strength = None
-    if kind == "field":
-        strength = cell(entry["strength"], parameters, place / "strength")
-        check_finite(strength, Sampler(parameters), place / "strength")
+    if kind in BETWEEN and "while" in entry:
+        raise place.error(f"{article} {kind} acts between sessions, so it takes no 'while'")
+    if number and number not in entry and not (number == "strength" and strength):
+        raise place.error(
+            f"{article} {kind} needs {'an' if number == 'amount' else 'a'} '{number}'"
+        )
+    target = {"modality"} if kind == "precision" else {"factor", "level"}
+    allowed = {"kind", *target} | ({number} if number else set())
+    allowed |= {"while"} if kind not in BETWEEN else set()
+    allowed |= {"column"} if kind == "expand" else set()
+    keys(entry, allowed, {"kind", *target}, place)
+    if number and number in entry:
+        strength = cell(entry[number], parameters, place / number)
+        _check_number(kind, strength, Sampler(parameters), place / number)
+    column = text(entry.get("column", COLUMNS[0]), place / "column")
+    if column not in COLUMNS:
+        raise (place / "column").error(
+            f"expected {' or '.join(COLUMNS)}, got '{column}'{suggest(column, COLUMNS)}"
+        )
     return OperatorSpec(
         kind=kind,
-        factor=text(entry["factor"], place / "factor"),
-        level=text(entry["level"], place / "level"),
-        strength=strength,
+        factor=text(entry.get("factor", ""), place / "factor"),
+        level=text(entry.get("level", ""), place / "level"),
+        strength=strength if number else None,
         while_={
             name: _some_levels(v, place / f"while {name}")
             for name, v in table(entry.get("while", {}), place / "while").items()
         },
+        modality=text(entry.get("modality", ""), place / "modality"),
+        column=column,
     )
+
+
+def _check_number(kind: str, given: Expression, sampler: Sampler, place: Place) -> None:
+    """The number makes sense for its kind wherever the practice's parameters may lie."""
+    check_finite(given, sampler, place)
+    values = np.atleast_1d(given.evaluate(sampler.points(given.names)))
+    low, high = float(values.min()), float(values.max())
+    if kind == "expand" and not 0 < low <= high < 1:
+        wrong = low if low <= 0 else high
+        raise place.error(f"expected a probability above 0 and below 1, got {wrong:.4g}")
+    if kind in ("prior_change", "precision") and low < 0:
+        raise place.error(f"expected a number of at least 0, got {low:.4g}")
 
 
 def _read_allowed(value: Any, place: Place) -> dict[str, Levels] | None:
@@ -199,10 +287,14 @@ def _some_levels(value: Any, place: Place) -> Levels:
 def _bind(phase: Phase, layout: Layout, place: Place) -> Phase:
     place = place / f"phase {phase.name}"
     factors = {f.name: f.levels for f in layout.factors}
+    modalities = {m.name: m.levels for m in layout.modalities}
     for i, o in enumerate(phase.operators, start=1):
         here = place / f"operator {i}"
-        _known(o.factor, factors, "factor", here)
-        one_or_more(o.level, factors[o.factor], o.factor, here)
+        if o.modality:
+            _known(o.modality, modalities, "modality", here)
+        else:
+            _known(o.factor, factors, "factor", here)
+            one_or_more(o.level, factors[o.factor], o.factor, here)
         for name, chosen in o.while_.items():
             _known(name, factors, "factor", here / "while")
             one_or_more(list(chosen), factors[name], name, here / "while")

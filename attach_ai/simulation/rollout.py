@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from attach_ai.agent.agent import Agent, Belief, Decision, Tables
 from attach_ai.agent.hold import Instruction, Program
-from attach_ai.agent.learning import Counts
+from attach_ai.agent.learning import Counts, Lived
 from attach_ai.model.pomdp import POMDP
 from attach_ai.simulation.schedule import Days
 from attach_ai.world.world import AbstractWorld, WorldState
@@ -52,6 +52,13 @@ class _Life(eqx.Module):
     world_tables: Any
     track: tuple[int, int] | None = eqx.field(static=True)
 
+    def at(self, stage: Int[Array, ""] | None) -> _Life:
+        """The life in one of its stages; None where it has no stages."""
+        if stage is None:
+            return self
+        world, tables = jax.tree.map(lambda x: x[stage], (self.world, self.world_tables))
+        return _Life(self.agent, self.pomdp, self.program, world, tables, self.track)
+
 
 def rollout(
     key: Array,
@@ -61,13 +68,21 @@ def rollout(
     program: Program,
     days: Days,
     track: tuple[int, int] | None = None,
+    stage: Int[Array, " session"] | None = None,
 ) -> Record:
     """Let one mind live in a world for as many sessions as `days` has.
 
     All chance comes from uniform draws made from `key` session by session, so that arms that share
-    a key share their luck. `track` is a (factor, level) whose evidence ledger is kept.
+    a key share their luck. `track` is a (factor, level) whose evidence ledger is kept. Where the
+    world changes between sessions its arrays lead with an axis of stages, and `stage` says in which
+    of them each session is lived.
     """
-    life = _Life(agent, pomdp, program, world, world.prepare(pomdp.layout), track)
+    if stage is None:
+        world_tables = world.prepare(pomdp.layout)
+    else:
+        world_tables = jax.vmap(lambda w: w.prepare(pomdp.layout))(world)
+    mind = program.begin(pomdp, days.practised)
+    life = _Life(agent, mind, program, world, world_tables, track)
     n_sessions, n_steps = days.practised.shape[0], program.active.shape[0]
     layout = pomdp.layout
     n_draws = len(layout.factors) + len(layout.modalities) + 1
@@ -77,50 +92,55 @@ def rollout(
         return jax.random.uniform(k, ((n_steps + 1) * n_draws,)).reshape(n_steps + 1, n_draws)
 
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n_sessions, dtype=jnp.int32))
-    return _sessions(life, days, keys, draws)
+    return _sessions(life, days, (keys, stage), lambda x: (life.at(x[1]), draws(x[0])))
 
 
 def condition(
     agent: Agent, pomdp: POMDP, observed: Observed, program: Program, days: Days
 ) -> Record:
     """The same life with outcomes and choices given: `decision.log_p` is their log probability."""
-    life = _Life(agent, pomdp, program, None, None, None)
-    return _sessions(life, days, observed, lambda given: given)
+    mind = program.begin(pomdp, days.practised)
+    life = _Life(agent, mind, program, None, None, None)
+    return _sessions(life, days, observed, lambda given: (life, given))
 
 
 def _sessions(life: _Life, days: Days, source: Any, unpack: Any) -> Record:
     learning = life.agent.learning
     learned = learning.tables(life.pomdp.layout)
     anchor = learning.counts(life.pomdp)
-    # Tables depend on A, B, C and E alone: made once unless a B is learned.
+    # Tables depend on A, B, C and E alone: made once unless one of these is learned.
     fixed = None
-    if not any(table == "B" for _, table, _ in learned):
+    if all(table == "D" for _, table, _ in learned):
         fixed = life.agent.prepare(life.pomdp)
 
     def session(counts: Counts, x: Any) -> tuple[Counts, Any]:
-        given, practised, rest = x
+        given, today = x
         pomdp = learning.learned(life.pomdp, counts)
-        tables = life.agent.prepare(pomdp) if fixed is None else fixed
-        evidence, steps = _session(life, tables, pomdp, unpack(given), practised)
-        after = learning.end_session(counts, anchor, evidence, practised, rest)
+        seen = learning.perceived(life.pomdp, counts)
+        tables = life.agent.prepare(pomdp, seen, counts) if fixed is None else fixed
+        pomdp = pomdp if seen is None else seen
+        here, lived = unpack(given)
+        evidence, steps = _session(here, tables, pomdp, lived, today)
+        evidence = life.program.end(pomdp.layout, evidence, today.practised)
+        after = learning.end_session(counts, anchor, evidence, today.taught, today.rest)
         return after, (counts, steps)
 
-    final, (counts, steps) = jax.lax.scan(session, anchor, (source, days.practised, days.rest))
+    final, (counts, steps) = jax.lax.scan(session, anchor, (source, days))
     decision, outcome, levels = steps
     return Record(decision, outcome, levels, counts, final)
 
 
 def _session(
-    life: _Life, tables: Tables, pomdp: POMDP, source: Any, practised: Float[Array, ""]
+    life: _Life, tables: Tables, pomdp: POMDP, source: Any, today: Days
 ) -> tuple[Counts, Any]:
     """One session: a scan over its steps, then what it adds to the counts."""
     agent, program = life.agent, life.program
     # On a day without practice no operator acts and every action is allowed.
-    active = program.active * practised
-    allowed = program.allowed | (practised == 0)
+    active = program.active * today.practised
+    allowed = program.allowed | (today.guided == 0)
     n_factors = len(pomdp.layout.factors)
     learned = agent.learning.tables(pomdp.layout)
-    smooth = any(table == "B" for _, table, _ in learned)
+    follow = any(table in "AB" for _, table, _ in learned)
     held = getattr(agent.learning, "counted", "unheld") == "held"
 
     def step(carry: tuple[Belief, WorldState | None], x: Any) -> tuple[Any, Any]:
@@ -141,7 +161,7 @@ def _session(
             belief, decision = agent.step(tables, belief, outcome, now, draw, track=life.track)
             to_change = given[:n_factors]
             state = life.world.change(life.world_tables, state, decision.choice, to_change)
-        kept = (belief.held if held else belief.posterior, context) if smooth else None
+        kept = (belief.held if held else belief.posterior, context) if follow else None
         return (belief, state), (decision, outcome, levels, kept)
 
     state: WorldState | None = None
@@ -152,13 +172,8 @@ def _session(
     (last, _), (decision, outcome, levels, kept) = jax.lax.scan(
         step, start, (source, active, allowed)
     )
-    evidence = {}
-    see, at = agent.perception, tables.perception
-    for name, table, f in learned:
-        if table == "D":
-            final = last.held if held else last.posterior
-            evidence[name] = see.read(at, final, (f,))
-        else:
-            beliefs, contexts = kept
-            evidence[name] = see.pairwise(at, beliefs, decision.choice, contexts, f)
+    final = last.held if held else last.posterior
+    beliefs, contexts = kept if follow else (None, None)
+    over = Lived(final, beliefs, outcome, decision.choice, contexts)
+    evidence = agent.learning.evidence(agent.perception, tables.perception, pomdp, over)
     return evidence, (decision, outcome, levels)

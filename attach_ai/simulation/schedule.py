@@ -11,12 +11,16 @@ from attach_ai.model.practice import Practice
 
 
 class Days(eqx.Module):
-    """`practised`: (session,), 1 where the practice is on and the session teaches, else 0.
+    """What each session is, 1 or 0 along (session,): three things that a practice does at once.
 
-    `rest`: (session,), rest days after it: further boundaries with retention alone.
+    `practised`: its operators act. `guided`: choice is restricted as it says. `taught`: what
+    happens is learned from. `rest`: how many rest days follow, further boundaries with retention
+    alone.
     """
 
     practised: Float[Array, " session"]
+    guided: Float[Array, " session"]
+    taught: Float[Array, " session"]
     rest: Float[Array, " session"]
 
 
@@ -32,4 +36,5 @@ def days(practice: Practice, n_sessions: int) -> Days:
     week_end = (np.arange(n_sessions) + 1) % schedule.days_on == 0
     rest = np.where(week_end & practised, schedule.days_off, 0)
     dtype = jnp.zeros(()).dtype
-    return Days(jnp.asarray(practised, dtype), jnp.asarray(rest, dtype))
+    on = jnp.asarray(practised, dtype)
+    return Days(practised=on, guided=on, taught=on, rest=jnp.asarray(rest, dtype))

@@ -44,9 +44,10 @@ def simulate(
     """
     if n_sessions < 1:
         raise InputError(f"n_sessions is {n_sessions}; expected at least 1", "simulate")
-    layout = pomdp.layout
-    program = compile_program(practice, layout, **parameters)
+    program = compile_program(practice, pomdp.layout, **parameters)
     calendar = days(practice, n_sessions)
+    # Looked at here, before tracing, where an expansion that cannot be is still an error.
+    layout = program.begin(pomdp, calendar.practised).layout
     target = None
     if track is not None:
         try:

@@ -22,10 +22,11 @@ class Trajectory:
     """The record of one mind (or of many: a leading `mind` dimension), with names.
 
     `tree` is an `xarray.DataTree` with the groups belief, held (probability by factor),
-    prior and counts (learned tables, by session boundary), outcome, action (level indices, with
-    the names in the attribute `levels`), policy (q_pi, efe and its parts, in nats, by policy), vfe
-    (vfe, complexity, accuracy, effort, log_p, in nats), world (true levels), and ledger where one
-    was kept.
+    prior and counts (learned tables, by session boundary; of a B, `_before` is one step earlier),
+    outcome, action (level indices, with the names in the attribute `levels`), policy (q_pi, efe and
+    its parts, in nats, by policy), vfe (vfe, complexity, accuracy, effort, log_p, in nats), world
+    (true levels), ledger where one was kept, and affect (charge in nats, beta, valence) where there
+    is one.
     """
 
     def __init__(self, tree: xr.DataTree):
@@ -117,7 +118,6 @@ def label(
         "practised": ("session", np.asarray(days.practised) > 0),
         "phase": ("step", phases),
     }
-    boundary: dict[str, Any] = {"boundary": np.arange(n_sessions + 1)}
 
     def by_factor(arrays: Any) -> xr.Dataset:
         variables, coords = {}, dict(base)
@@ -165,17 +165,24 @@ def label(
     groups["policy"] = xr.Dataset(
         {
             k: ((*time, "policy"), np.asarray(getattr(plan, k)), {"units": "nats"})
-            for k in ("q_pi", "efe", "risk", "ambiguity", "pragmatic", "epistemic")
+            for k in ("q_pi", "efe", "risk", "ambiguity", "pragmatic", "epistemic", "novelty")
         },
         {**base, "policy": names},
     )
     groups["policy"]["q_pi"].attrs["units"] = "probability"
     if record.levels is not None:
         groups["world"] = indices(layout.factors, record.levels)
+    if decision.feeling is not None:
+        felt = decision.feeling
+        groups["affect"] = nats(charge=felt.charge, beta=felt.beta, valence=felt.valence)
+        groups["affect"]["beta"].attrs["units"] = "1 / policy precision"
+        groups["affect"]["valence"].attrs["units"] = "probability (positive)"
     if decision.ledger is not None:
         keys = ("expected", "body", "cues", "field")
         groups["ledger"] = nats(**{k: getattr(decision.ledger, k) for k in keys})
     prior, counts = {}, {}
+    boundary = {"boundary": np.arange(n_sessions + 1)}
+    of_counts, of_prior = dict(boundary), dict(boundary)
     for name in record.counts:
         path = np.concatenate(
             [
@@ -184,21 +191,43 @@ def label(
             ],
             axis=len(lead),
         )
-        table, factor = name.split(".")
-        spec = layout.factors[layout.factor(factor)]
-        dims = [*lead, "boundary", f"{factor}_level"]
-        dims += [f"{factor}_given_{i}" for i in range(path.ndim - len(dims))]
+        axes = _axes(layout, name)
+        dims = (*lead, "boundary", *axes)
         counts[name.replace(".", "_")] = (dims, path, {"units": "observations"})
-        if table == "D":
-            prior[factor] = (dims, path / path.sum(-1, keepdims=True), {"units": "probability"})
-        boundary[f"{factor}_level"] = list(spec.levels)
+        of_counts |= axes
+        if name[0] == "D":
+            mean = path / path.sum(-1, keepdims=True)
+            prior[name[2:]] = (dims, mean, {"units": "probability"})
+            of_prior |= axes
     if counts:
-        groups["counts"] = xr.Dataset(counts, boundary)
+        groups["counts"] = xr.Dataset(counts, of_counts)
     if prior:
-        groups["prior"] = xr.Dataset(prior, boundary)
+        groups["prior"] = xr.Dataset(prior, of_prior)
     tree = xr.DataTree.from_dict(groups)
     tree.attrs.update(attrs or {})
     return Trajectory(tree)
+
+
+def _axes(layout: Layout, name: str) -> dict[str, Any]:
+    """Dimensions of a learned table with their levels, in the order of its axes."""
+    table, own = name.split(".")
+    if table == "A":
+        modality = layout.modalities[layout.modality(own)]
+        given = [layout.factors[p] for p in modality.parents]
+        axes = {f"{own}_outcome": modality.levels, **{f"{f.name}_level": f.levels for f in given}}
+    elif table == "E":
+        axes = {f"{own}_level": layout.actions[layout.action(own)].levels}
+    else:
+        factor = layout.factors[layout.factor(own)]
+        axes = {f"{own}_level": factor.levels}
+        if table == "B":
+            axes |= {
+                f"{f.name}_before": f.levels for f in (layout.factors[p] for p in factor.parents)
+            }
+            axes |= {
+                f"{a.name}_level": a.levels for a in (layout.actions[i] for i in factor.actions)
+            }
+    return {axis: list(levels) for axis, levels in axes.items()}
 
 
 def _choice_name(layout: Layout, u: int) -> str:

@@ -34,6 +34,21 @@ def clamp(target: str, **gate: tuple[str, ...]) -> OperatorSpec:
     return OperatorSpec("clamp", factor, level, None, gate)
 
 
+def operator(
+    kind: str,
+    target: str,
+    strength: float | None = None,
+    column: str = "template",
+    **gate: tuple[str, ...],
+) -> OperatorSpec:
+    """Any of the six; `target` is "factor.level", or a modality for a precision."""
+    cell = None if strength is None else number(strength)
+    if kind == "precision":
+        return OperatorSpec(kind, "", "", cell, gate, modality=target)
+    factor, level = target.split(".")
+    return OperatorSpec(kind, factor, level, cell, gate, column=column)
+
+
 def practice(*phases: Phase, **schedule: int) -> Practice:
     steps = sum(p.steps for p in phases)
     return Practice("test", "", (), Schedule(steps, **schedule), phases)

@@ -95,6 +95,8 @@ def random_pomdp(seed: int, layout: Layout = LAYOUT, *, zeros: float = 0.0) -> P
     E = [columns(len(a.levels)) for a in actions]
     hidden = [factors[f].name for f in layout.hidden]
     strengths = {f"{t}.{name}": s for name in hidden for t, s in (("D", 4.0), ("B", 6.0))}
+    strengths |= {f"A.{m.name}": 5.0 for m in layout.modalities}
+    strengths |= {f"E.{a.name}": 3.0 for a in actions}
     return POMDP(
         *(tuple(jnp.asarray(x, dtype) for x in tables) for tables in (A, B, C, D, E)),
         counts={name: jnp.asarray(s, dtype) for name, s in strengths.items()},

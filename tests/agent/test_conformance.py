@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from inspect import isabstract
 from typing import Any
@@ -17,11 +18,12 @@ import pytest
 import attach_ai.agent
 import attach_ai.world
 from attach_ai.agent import Clamp, Dirichlet, Exact, ExpectedFreeEnergy, Field, Habit
-from attach_ai.agent.hold import AbstractOperator
+from attach_ai.agent.hold import AbstractOperator, Condition, Expand, Precision, PriorChange
 from attach_ai.agent.learning import AbstractLearning
 from attach_ai.agent.mean_field import MeanField
 from attach_ai.agent.perception import AbstractPerception
 from attach_ai.agent.planning import AbstractPlanner
+from attach_ai.agent.structure import prune
 from attach_ai.errors import InputError
 from attach_ai.world import AbstractWorld, Inner, World
 from tests.agent.random_pomdps import LAYOUT, random_pomdp
@@ -31,6 +33,7 @@ CONTEXT = LAYOUT.first_context
 FELT = replace(
     LAYOUT, modalities=tuple(replace(m, inner=m.name != "face") for m in LAYOUT.modalities)
 )
+LEARNS = Dirichlet(A=["pulse"], B=["mood", "body"])
 EXAMPLES: dict[type, list[Any]] = {
     AbstractPerception: [
         Exact("dense"),
@@ -42,9 +45,22 @@ EXAMPLES: dict[type, list[Any]] = {
         Habit(),
         ExpectedFreeEnergy(gamma=2.0),
         ExpectedFreeEnergy(horizon=2, information="per_modality", alpha=3.0),
+        ExpectedFreeEnergy(horizon=2, novelty=True),
     ],
-    AbstractOperator: [Field("mood", "b", 1.5), Clamp("mood", "b")],
-    AbstractLearning: [Dirichlet(D=["mood", "body"], B=["mood"], retention=0.7)],
+    AbstractOperator: [
+        Field("mood", "b", 1.5),
+        Clamp("mood", "b"),
+        Condition("mood", "b", 0.5),
+        PriorChange("mood", "b", 2.0),
+        Precision("pulse", 0.3),
+        Expand("mood", "b", 0.1),
+    ],
+    AbstractLearning: [
+        Dirichlet(D=["mood", "body"], B=["mood"], retention=0.7),
+        Dirichlet(
+            A=["pulse", "posture"], B=["echo"], D=["mood"], E=["speak"], expected_log=True, eta=0.5
+        ),
+    ],
     AbstractWorld: [
         World(replace(POMDP, layout=FELT), Inner(rate=0.5, gain=0.3, load={"pulse": [0.0, 1.0]}))
     ],
@@ -112,12 +128,19 @@ def test_perception(it: AbstractPerception) -> None:
         marginals = {k: [it.read(tables, b, (f,)) for f in factors] for k, b in changed.items()}
         steps = jax.tree.map(lambda a, b, c: jnp.stack([a, b, c]), before, belief, moved)
         choices = jnp.array([3, 1, 0], jnp.int32)
-        pairs = it.pairwise(tables, steps, choices, jnp.array([2, 0, 1], jnp.int32), 1)
+        (pairs,), looked_back = it.statistics(
+            tables,
+            steps,
+            choices,
+            jnp.array([2, 0, 1], jnp.int32),
+            pairs=(1,),
+            reads=((0, 2), ()),
+        )
         apart = [it.divergence(b, belief) for b in (belief, changed["tilted"], changed["clamped"])]
         both = it.marginals(tables, belief), one_by_one
-        return marginals, both, evidence, nothing, pairs, jnp.stack(apart)
+        return marginals, both, evidence, nothing, pairs, looked_back, jnp.stack(apart)
 
-    marginals, both, evidence, nothing, pairs, apart = run(POMDP)
+    marginals, both, evidence, nothing, pairs, looked_back, apart = run(POMDP)
     for p, q in zip(*both, strict=True):
         np.testing.assert_allclose(p, q, atol=1e-14)
     for qs in marginals.values():
@@ -143,6 +166,9 @@ def test_perception(it: AbstractPerception) -> None:
             np.testing.assert_allclose(marginals[k][f], marginals["belief"][f], atol=1e-14)
     assert pairs.shape == POMDP.B[1].shape
     np.testing.assert_allclose(pairs.sum(), 2)
+    for q, shape in zip(looked_back, [(3, 3, 2), (3,)], strict=True):
+        assert q.shape == shape
+        np.testing.assert_allclose(q.reshape(3, -1).sum(1), 1)
     np.testing.assert_allclose(apart[0], 0, atol=1e-14)
     assert (apart[1:] > 1e-3).all()
 
@@ -156,37 +182,63 @@ def test_planner(it: AbstractPlanner) -> None:
     def run(pomdp: Any) -> Any:
         tables = see.prepare(pomdp)
         ahead = see.forecast(tables, see.begin(tables, pomdp.D), CONTEXT)
-        return it.plan(see, tables, it.prepare(pomdp), ahead, lambda b, c: b, allowed)
+        plans = it.prepare(pomdp, LEARNS.counts(pomdp))
+        now = see.begin(tables, pomdp.D)
+        return it.plan(see, tables, plans, now, CONTEXT, ahead, lambda b, c: b, allowed)
 
     plan = run(POMDP)
     p = np.exp(plan.log_p)
     np.testing.assert_allclose(p.sum(), 1)
     np.testing.assert_array_equal(p > 0, allowed)
     np.testing.assert_allclose(plan.q_pi.sum(), 1)
-    for part in (plan.efe, plan.risk, plan.ambiguity, plan.pragmatic, plan.epistemic):
+    values = (plan.pragmatic, plan.epistemic, plan.novelty)
+    for part in (plan.efe, plan.risk, plan.ambiguity, *values):
         assert part.shape == plan.q_pi.shape
         assert np.isfinite(part).all()
-    np.testing.assert_allclose(plan.efe, plan.risk + plan.ambiguity, atol=1e-13)
-    np.testing.assert_allclose(plan.efe, -(plan.pragmatic + plan.epistemic), atol=1e-13)
+    np.testing.assert_allclose(plan.efe, plan.risk + plan.ambiguity - plan.novelty, atol=1e-13)
+    np.testing.assert_allclose(plan.efe, -sum(values), atol=1e-13)
+    assert (plan.novelty > 0).all() == getattr(it, "novelty", False)
 
 
 @every(AbstractOperator)
 @pytest.mark.parametrize("see", [Exact(), MeanField()], ids=repr_short)
 def test_operator(it: AbstractOperator, see: AbstractPerception) -> None:
-    tables = see.prepare(POMDP)
-    belief = see.expect(tables, see.begin(tables, POMDP.D))
-    f, level = LAYOUT.level(f"{it.factor}.{it.level}")
-    off, on = (it.apply(see, tables, belief, jnp.asarray(gate)) for gate in (0.0, 1.0))
-    for p, q in zip(jax.tree.leaves(off), jax.tree.leaves(belief), strict=True):
-        np.testing.assert_allclose(p, q, atol=1e-15)
-    before, after = (see.read(tables, b, (f,)) for b in (belief, on))
-    np.testing.assert_allclose(after.sum(), 1)
-    assert after[level] > before[level]
-    again = it.apply(see, tables, on, jnp.asarray(1.0))
-    assert it.propagates in (True, False)
-    if it.propagates:  # what is carried must not change by being applied once more
-        for p, q in zip(jax.tree.leaves(again), jax.tree.leaves(on), strict=True):
-            np.testing.assert_allclose(p, q, atol=1e-15)
+    """Where it says that it acts it does, with an open gate only; everywhere else it is neutral."""
+    pomdp = prune(POMDP, "mood.b") if isinstance(it, Expand) else POMDP
+    tables = see.prepare(pomdp)
+    belief = see.expect(tables, see.begin(tables, pomdp.D))
+    counts = {"D.mood": jnp.ones(3), "D.body": jnp.ones(2)}
+
+    def at(gate: float) -> dict[str, Any]:
+        on = jnp.asarray(gate)
+        return {
+            "held": it.apply(see, tables, belief, on),
+            "unheld": it.inform(see, tables, belief, on),
+            "evidence": it.weigh(LAYOUT, jnp.ones(3), on),
+            "counts": it.leave(LAYOUT, counts, on, "test"),
+            "model": it.change(pomdp, on, "test").D,
+        }
+
+    neutral = {
+        "held": belief,
+        "unheld": belief,
+        "evidence": jnp.ones(3),
+        "counts": counts,
+        "model": pomdp.D,
+    }
+    own = "held" if it.touches == "carried" else it.touches
+    for place, off in at(0.0).items():
+        jax.tree.map(partial(np.testing.assert_allclose, atol=1e-15), off, neutral[place])
+    for place, on in at(1.0).items():
+        moved = [
+            np.abs(p - q).max()
+            for p, q in zip(jax.tree.leaves(on), jax.tree.leaves(neutral[place]), strict=True)
+        ]
+        assert (max(moved) > 1e-2) == (place == own)
+    if it.touches == "carried":  # what is carried must not change by being applied once more
+        once = it.apply(see, tables, belief, jnp.asarray(1.0))
+        again = it.apply(see, tables, once, jnp.asarray(1.0))
+        jax.tree.map(partial(np.testing.assert_allclose, atol=1e-15), again, once)
 
 
 @every(AbstractLearning)
@@ -209,9 +261,17 @@ def test_learning(it: AbstractLearning) -> None:
         assert (more[name] > counts).all()
         np.testing.assert_allclose(untaught[name], counts, atol=1e-12)
         np.testing.assert_allclose(back[name], counts, atol=1e-9)
-    learned = it.learned(POMDP, more)
-    for table in (*learned.D, *learned.B):
+    learned, seen = it.learned(POMDP, more), it.perceived(POMDP, more)
+    for table in (*learned.A, *learned.B, *learned.D, *learned.E):
         np.testing.assert_allclose(table.sum(0), 1)
+    if seen is not None:
+        for table in (*seen.B, *seen.D):
+            np.testing.assert_allclose(table.sum(0), 1)
+        for table, mean in zip(seen.A, learned.A, strict=True):
+            assert (table <= mean + 1e-14).all()
+    grown = it.grown(POMDP, more)
+    for p, q in zip(jax.tree.leaves(it.counts(grown)), jax.tree.leaves(more), strict=True):
+        np.testing.assert_allclose(p, q, rtol=1e-15)
 
 
 @every(AbstractWorld)

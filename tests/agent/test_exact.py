@@ -113,19 +113,30 @@ def test_read_gives_the_axes_in_the_order_asked(factors: tuple[int, ...]) -> Non
 
 
 @eqx.filter_jit
-def pairwise(see: Exact, pomdp: POMDP, beliefs: Any, choice: Any, contexts: Any) -> list[Any]:
-    tables = see.prepare(pomdp)
-    return [see.pairwise(tables, beliefs, choice, contexts, f) for f in pomdp.layout.hidden]
+def statistics(
+    see: Exact, pomdp: POMDP, beliefs: Any, choice: Any, contexts: Any, smoothed: bool
+) -> Any:
+    hidden = pomdp.layout.hidden
+    return see.statistics(
+        see.prepare(pomdp),
+        beliefs,
+        choice,
+        contexts,
+        pairs=hidden,
+        reads=(hidden, hidden[:1]),
+        smoothed=smoothed,
+    )
 
 
 @examples(20)
 @given(WHICH, SEEDS)
-def test_pairwise_counts_are_smoothed_posteriors(which: int, seed: int) -> None:
+def test_statistics_of_a_session_are_enumerated_posteriors(which: int, seed: int) -> None:
+    """Of pairs and of single steps, given all outcomes or those so far."""
     layout = LAYOUTS[which]
     pomdp = random_pomdp(seed, layout, zeros=0.2)
     oracle = Oracle(pomdp)
     outcome, choice = lived(oracle, seed, STEPS, unseen=0.2)
-    paths = oracle.paths(outcome, choice)
+    paths = [oracle.paths(outcome[: t + 1], choice[: t + 1]) for t in range(STEPS)]
     for contraction in ("dense", "factors"):
         agent = Agent(perception=Exact(contraction), planning=Habit())
         belief, _ = live(agent, pomdp, IDLE[which], outcome, choice)
@@ -133,9 +144,20 @@ def test_pairwise_counts_are_smoothed_posteriors(which: int, seed: int) -> None:
             [layout.first_context, *(layout.context_after[u] for u in choice[:-1].tolist())],
             jnp.int32,
         )
-        found = pairwise(agent.perception, pomdp, belief.posterior, choice, contexts)
-        for f, counts in zip(layout.hidden, found, strict=True):
-            np.testing.assert_allclose(counts, oracle.pairs(paths, choice, f), atol=1e-12)
+        given = (agent.perception, pomdp, belief.posterior, choice, contexts)
+        for smoothed in (True, False):
+            pairs, (joint, first) = statistics(*given, smoothed)
+            for f, counts in zip(layout.hidden, pairs, strict=True):
+                expected = oracle.pairs(paths[-1], choice, f)
+                if not smoothed:
+                    expected = sum(oracle.pairs(p, choice, f, last=True) for p in paths[1:])
+                np.testing.assert_allclose(counts, expected, atol=1e-12)
+            for t in range(STEPS):
+                q = oracle.at(paths[-1] if smoothed else paths[t], t)
+                np.testing.assert_allclose(joint[t], oracle.marginal(q, layout.hidden), atol=1e-12)
+                np.testing.assert_allclose(
+                    first[t], oracle.marginal(q, layout.hidden[:1]), atol=1e-12
+                )
 
 
 def test_slicing_what_is_known_changes_nothing() -> None:

@@ -224,7 +224,7 @@ def test_operators_touch_one_marginal() -> None:
     np.testing.assert_allclose(joint, np.outer(belief[1], belief[0]))
 
 
-def test_pairwise_counts_are_products_of_filtered_marginals() -> None:
+def test_statistics_are_products_of_filtered_marginals() -> None:
     pomdp = random_pomdp(6)
     layout = pomdp.layout
     see = MeanField()
@@ -238,9 +238,12 @@ def test_pairwise_counts_are_products_of_filtered_marginals() -> None:
         u, stance = layout.choices[choices[t]], contexts[t]
         pair = np.outer(beliefs[1][t + 1], beliefs[1][t])
         body[:, :, stance, u[0], u[1]] += pair
-    np.testing.assert_allclose(see.pairwise(tables, beliefs, choices, contexts, 1), body)
-    for f in layout.hidden:
-        counts = see.pairwise(tables, beliefs, choices, contexts, f)
+    found, (together,) = see.statistics(
+        tables, beliefs, choices, contexts, pairs=layout.hidden, reads=((0, 2),)
+    )
+    np.testing.assert_allclose(together, beliefs[0][:, :, None] * beliefs[2][:, None, :])
+    np.testing.assert_allclose(found[1], body)
+    for f, counts in zip(layout.hidden, found, strict=True):
         assert counts.shape == pomdp.B[f].shape
         np.testing.assert_allclose(counts.sum(), 4)
 

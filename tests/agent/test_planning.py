@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attach_ai.agent import Agent, Exact, ExpectedFreeEnergy, Habit, planning, policies
+from attach_ai.agent import Agent, Exact, ExpectedFreeEnergy, Habit, policies, prospect
 from attach_ai.errors import InputError
 from attach_ai.model import load_model
 from attach_ai.model.pomdp import POMDP
@@ -23,7 +23,7 @@ from tests.oracles import Oracle
 STEPS = 2
 IDLE = [program(layout, steps=STEPS) for layout in LAYOUTS]
 SEEDS = st.integers(0, 2**32 - 1)
-PARTS = ("efe", "risk", "ambiguity", "pragmatic", "epistemic")
+PARTS = ("efe", "risk", "ambiguity", "pragmatic", "epistemic", "novelty")
 
 
 def assert_plan_is_enumerated(
@@ -151,7 +151,7 @@ def test_a_large_model_is_contracted_modality_by_modality(
 ) -> None:
     pomdp = random_pomdp(7, layout)
     one = jax.jit(lambda p: plan_of(ExpectedFreeEnergy(), p))(pomdp)
-    monkeypatch.setattr(planning, "DENSE_JOINT", 0)
+    monkeypatch.setattr(prospect, "DENSE_JOINT", 0)
     other = jax.jit(lambda p: plan_of(ExpectedFreeEnergy(), p))(pomdp)
     for part in PARTS:
         np.testing.assert_allclose(getattr(other, part), getattr(one, part), atol=1e-13)
@@ -163,11 +163,13 @@ def plan_of(planner: Any, pomdp: POMDP) -> Any:
     tables = see.prepare(pomdp)
     ahead = see.forecast(tables, see.begin(tables, pomdp.D), pomdp.layout.first_context)
     allowed = jnp.ones(len(pomdp.layout.choices), bool)
-    return planner.plan(see, tables, planner.prepare(pomdp), ahead, lambda b, c: b, allowed)
+    now, context = see.begin(tables, pomdp.D), pomdp.layout.first_context
+    plans = planner.prepare(pomdp)
+    return planner.plan(see, tables, plans, now, context, ahead, lambda b, c: b, allowed)
 
 
 def test_too_large_a_joint_names_the_alternative(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "JOINT_LIMIT", 10)
+    monkeypatch.setattr(prospect, "JOINT_LIMIT", 10)
     with pytest.raises(InputError, match="per_modality"):
         ExpectedFreeEnergy().prepare(random_pomdp(0))
     ExpectedFreeEnergy(information="per_modality").prepare(random_pomdp(0))

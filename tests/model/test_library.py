@@ -13,8 +13,10 @@ from attach_ai.model.layout import Action, Factor, Layout
 
 
 def test_what_is_shipped() -> None:
-    assert names("model") == ["attachment", "attachment_core", "teaching"]
-    assert names("practice") == ["loving_kindness", "sham", "waitlist"]
+    assert names("model") == ["attachment", "attachment_core", "caregiving", "teaching"]
+    kinds = ("clamp", "condition", "expand", "precision", "prior_change")
+    included = [f"inclusion_by_{k}" for k in kinds]
+    assert names("practice") == [*included, "loving_kindness", "sham", "waitlist"]
     assert names("phenotype") == ["attachment_injury", "secure"]
     assert names("world") == ["imagined_other", "real_other"]
 

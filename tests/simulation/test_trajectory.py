@@ -72,6 +72,31 @@ def test_priors_have_one_boundary_more_than_sessions(life: Trajectory) -> None:
     assert life.tree["counts"]["B_body"].shape == (5, *POMDP.B[1].shape)
 
 
+def test_counts_have_the_names_of_what_each_table_reads() -> None:
+    learning = Dirichlet(A=["pulse"], B=["mood", "body"], E=["speak"])
+    agent = Agent(planning=Habit(), learning=learning)
+    life = simulate(jax.random.key(1), agent, POMDP, World(POMDP), PRACTISED, 2)
+    counts = life.tree["counts"]
+    axes = {
+        "A_pulse": ("pulse_outcome", "body_level", "echo_level", "stance_level"),
+        "B_mood": ("mood_level", "mood_before", "body_before", "speak_level"),
+        "B_body": (
+            "body_level",
+            "body_before",
+            "stance_before",
+            "speak_level",
+            "next_stance_level",
+        ),
+        "E_speak": ("speak_level",),
+    }
+    for name, dims in axes.items():
+        assert counts[name].dims == ("boundary", *dims)
+        assert counts[name].attrs["units"] == "observations"
+    assert counts["stance_before"].values.tolist() == ["a", "b", "c"]
+    assert "prior" not in life.tree.children
+    np.testing.assert_array_equal(life.tree["policy"]["novelty"], 0)
+
+
 def test_policies_are_named_step_by_step(life: Trajectory) -> None:
     policy = life.tree["policy"]
     assert policy.policy.values[1] == "a+a > a+b"
