@@ -80,12 +80,12 @@ class Config:
     n_shuffles: int = 24
     n_sessions: int = 100
     seed: int = 18
-    perceptions: tuple[str, ...] = ("exact", "mean_field")
+    perceptions: tuple[str, ...] = ("exact",)
 
 
 SMOKE = Config(n_seeds=16, n_draws=3, n_shuffles=3, n_sessions=5)
 STANDARD = Config()
-DEEP = Config(n_seeds=200, n_draws=1000, n_shuffles=100)
+DEEP = Config(n_seeds=200, n_draws=1000, n_shuffles=100, perceptions=("exact", "mean_field"))
 
 
 def cells(config: Config) -> dict[str, Callable[[], xr.Dataset]]:

@@ -100,7 +100,7 @@ class Config:
     doses: tuple[int, ...] = (0, 3, 6, 10, 15, 20, 30)
     dose: int = 15
     seed: int = 23
-    perceptions: tuple[str, ...] = ("exact", "mean_field")
+    perceptions: tuple[str, ...] = ("exact",)
 
 
 SMOKE = Config(
@@ -115,7 +115,9 @@ SMOKE = Config(
     dose=2,
 )
 STANDARD = Config()
-DEEP = Config(n_seeds=200, n_draws=1000, n_shuffles=100, n_map=200)
+DEEP = Config(
+    n_seeds=200, n_draws=1000, n_shuffles=100, n_map=200, perceptions=("exact", "mean_field")
+)
 
 
 def cells(config: Config) -> dict[str, Callable[[], xr.Dataset]]:

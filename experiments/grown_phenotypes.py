@@ -103,12 +103,19 @@ class Config:
     n_full: int = 4  # seeds on the full model
     n_sessions: int = 40  # of childhood
     seed: int = 20
-    perceptions: tuple[str, ...] = ("exact", "mean_field")
+    perceptions: tuple[str, ...] = ("exact",)
 
 
 SMOKE = Config(n_seeds=8, n_draws=2, n_shuffles=2, n_full=1, n_sessions=4)
 STANDARD = Config()
-DEEP = Config(n_seeds=200, n_draws=1000, n_shuffles=100, n_transitions=64, n_full=16)
+DEEP = Config(
+    n_seeds=200,
+    n_draws=1000,
+    n_shuffles=100,
+    n_transitions=64,
+    n_full=16,
+    perceptions=("exact", "mean_field"),
+)
 
 
 @dataclass(frozen=True)

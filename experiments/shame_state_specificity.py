@@ -88,12 +88,14 @@ class Config:
     n_shuffles: int = 16
     n_sessions: int = 10
     seed: int = 28
-    perceptions: tuple[str, ...] = ("exact", "mean_field")
+    perceptions: tuple[str, ...] = ("exact",)
 
 
 SMOKE = Config(n_seeds=2, n_draws=2, n_rough=2, n_paired=2, n_shuffles=2, n_sessions=2)
 STANDARD = Config()
-DEEP = Config(n_seeds=200, n_draws=1000, n_rough=100, n_shuffles=60)
+DEEP = Config(
+    n_seeds=200, n_draws=1000, n_rough=100, n_shuffles=60, perceptions=("exact", "mean_field")
+)
 
 
 def cells(config: Config) -> dict[str, Callable[[], xr.Dataset]]:

@@ -105,12 +105,14 @@ class Config:
     n_shuffles: int = 16
     n_sessions: int = 1
     seed: int = 22
-    perceptions: tuple[str, ...] = ("exact", "mean_field")
+    perceptions: tuple[str, ...] = ("exact",)
 
 
 SMOKE = Config(n_seeds=2, n_draws=2, n_rough=2, n_paired=2, n_shuffles=2)
 STANDARD = Config()
-DEEP = Config(n_seeds=200, n_draws=1000, n_rough=100, n_shuffles=100)
+DEEP = Config(
+    n_seeds=200, n_draws=1000, n_rough=100, n_shuffles=100, perceptions=("exact", "mean_field")
+)
 
 
 def cells(config: Config) -> dict[str, Callable[[], xr.Dataset]]:

@@ -80,14 +80,16 @@ class Config:
     patience: int = 150
     hurry: int = 60
     seed: int = 40
-    perceptions: tuple[str, ...] = ("exact", "mean_field")
+    perceptions: tuple[str, ...] = ("exact",)
 
 
 SMOKE = Config(
     n_seeds=2, n_draws=2, n_paired=2, n_shuffles=2, n_map=1, n_sessions=2, patience=4, hurry=4
 )
 STANDARD = Config()
-DEEP = Config(n_seeds=200, n_draws=1000, n_shuffles=100, n_map=100)
+DEEP = Config(
+    n_seeds=200, n_draws=1000, n_shuffles=100, n_map=100, perceptions=("exact", "mean_field")
+)
 
 
 def cells(config: Config) -> dict[str, Callable[[], xr.Dataset]]:

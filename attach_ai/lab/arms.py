@@ -84,6 +84,7 @@ class Study(eqx.Module):
 # Seeds live in blocks of this size, so that a reference point with many seeds and draws with few
 # share one compiled function.
 BLOCK = 8
+BUILT = 64  # models are built in multiples of this
 
 
 def live_all(
@@ -125,16 +126,18 @@ def _live_chunk(
 def build_all(model: Model, settings: Settings, n: int) -> POMDP:
     """`n` models at once: each setting is a number, or an array with one value per model."""
     dtype = jnp.zeros(()).dtype
+    # Compiling takes longer than building: numbers of models are rounded up, so that few differ.
+    at = np.minimum(np.arange(-(-n // BUILT) * BUILT), n - 1)
     table = {
-        k: jnp.asarray(np.broadcast_to(np.asarray(v, float), (n,)), dtype)
+        k: jnp.asarray(np.broadcast_to(np.asarray(v, float), (n,))[at], dtype)
         for k, v in {**model.defaults, **settings}.items()
     }
-    return _builder(model)(table)
+    return jax.tree.map(lambda x: x[:n], _builder(model)(table))
 
 
 @lru_cache(maxsize=16)
 def _builder(model: Model) -> Callable[[dict[str, Array]], POMDP]:
-    """Compiled once per model and number of models, with every parameter open."""
+    """Compiled once per model and some numbers of models, with every parameter open."""
     return jax.jit(jax.vmap(model.build))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from attach_ai.errors import InputError
@@ -23,8 +24,12 @@ FOLDERS = {
 
 
 def load_model(name_or_path: str | Path) -> Model:
-    """A generative model by name ("attachment"), or from a TOML file of your own."""
-    return read_model(find("model", name_or_path))
+    """A generative model by name ("attachment"), or from a TOML file of your own.
+
+    While its file stays as it is, a model is read once: what was compiled for it goes on serving.
+    """
+    path = find("model", name_or_path)
+    return _read_model(path, path.stat().st_mtime_ns if path.is_file() else 0)
 
 
 def load_practice(name_or_path: str | Path) -> Practice:
@@ -45,6 +50,11 @@ def load_world(name_or_path: str | Path) -> Settings:
 def load_history(name_or_path: str | Path) -> History:
     """A caregiving history by name ("anxious"), or from a TOML file of your own."""
     return read_history(find("history", name_or_path))
+
+
+@lru_cache(maxsize=32)
+def _read_model(path: Path, changed: int) -> Model:
+    return read_model(path)
 
 
 def names(kind: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,9 +82,7 @@ class Model:
 
     def combining(self, how: str) -> Model:
         """A structural variant: causes in `noisy_or` tables combine "additive" or by "max"."""
-        from attach_ai.model.reader import read_model
-
-        return replace(read_model(self.path, combine=how), layout=self.layout)
+        return _combining(self, how)
 
     def check(self) -> Check:
         """Coverage, column sums, unreachable levels and what data could identify."""
@@ -106,6 +105,14 @@ class Model:
                 raise _unknown(name, self, str(self.place))
             values[name] = within(known[name], value, str(self.place))
         return values
+
+
+@lru_cache(maxsize=32)
+def _combining(model: Model, how: str) -> Model:
+    """Read once for each model: what was compiled for a variant goes on serving it."""
+    from attach_ai.model.reader import read_model
+
+    return replace(read_model(model.path, combine=how), layout=model.layout)
 
 
 def _unknown(name: str, model: Model, place: str) -> InputError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -36,4 +37,4 @@ def test_it_compiles(checkout: Path, names: tuple[str, ...]) -> None:
 def test_no_result_is_typed_by_hand() -> None:
     text = (PAPER / "main.typ").read_text()
     results = text[text.index("= Results") : text.index("= What this does not show")]
-    assert not any(c.isdigit() for c in results)
+    assert not any(c.isdigit() for c in re.sub(r"@\w+", "", results))  # citations carry a year
