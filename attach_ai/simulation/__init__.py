@@ -13,6 +13,8 @@ from attach_ai.simulation.schedule import Days as Days
 from attach_ai.simulation.schedule import days as days
 from attach_ai.simulation.simulate import log_likelihood as log_likelihood
 from attach_ai.simulation.simulate import simulate as simulate
+from attach_ai.simulation.structure import compare as compare
+from attach_ai.simulation.structure import evidence as evidence
 from attach_ai.simulation.surprise import Surprise as Surprise
 from attach_ai.simulation.surprise import surprise as surprise
 from attach_ai.simulation.trajectory import Trajectory as Trajectory
