@@ -210,6 +210,15 @@ def test_a_mind_may_grow_up_before_it_practises(folder: Path, tmp_path: Path) ->
     assert grim[2] < 1 < first[2]
 
 
+def test_a_life_can_be_felt(folder: Path) -> None:
+    argv = ["simulate", "teaching", "--sessions", "2", "--affect", "--out", "t.nc"]
+    assert cli.main([*argv, "--figure", "t.png"]) == 0
+    felt = xarray.open_datatree("t.nc")["affect"]
+    assert set(felt.data_vars) == {"charge", "beta", "valence"}
+    assert 0 < float(felt["valence"].min()) <= float(felt["valence"].max()) < 1
+    assert (folder / "t.png").stat().st_size > 0
+
+
 def test_claims_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["claims", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)

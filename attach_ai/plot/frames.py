@@ -58,6 +58,16 @@ def costs(traj: Trajectory) -> xr.Dataset:
     return _minds(traj.tree["vfe"].to_dataset()[["vfe", "effort"]]).mean("step")
 
 
+def affect(traj: Trajectory) -> xr.Dataset | None:
+    """`charge` in nats a step and `valence`, P(positive), mean over each session (mind, session).
+
+    None for a mind without affect.
+    """
+    if "affect" not in traj.tree:
+        return None
+    return _minds(traj.tree["affect"].to_dataset()[["charge", "valence"]]).mean("step")
+
+
 def ledger(traj: Trajectory) -> xr.Dataset | None:
     """Entries of each session in nats of log-odds (mind, session); None where none was kept.
 

@@ -44,7 +44,7 @@ COLUMNS, WIDTH, ROW, ABOVE, BELOW, TITLE = (12.0, 102.0), 54.0, 38.0, 7.0, 7.0, 
 
 @styled
 def trajectory(traj: Trajectory, path: str | Path | None = None) -> Figure:
-    """Draw a life, 180 mm wide: beliefs on the left; choices, costs and ledger on the right.
+    """Draw a life, 180 mm wide: beliefs left; choices, costs, affect and ledger right.
 
     Shown are the factors whose D is learned, or all if none is. Values are means over a session's
     steps; of several minds the mean, with a band that holds 89 % of them. The level that is held
@@ -70,6 +70,9 @@ def trajectory(traj: Trajectory, path: str | Path | None = None) -> Figure:
         for a in map(str, traj.tree["action"].data_vars)
     ]
     right.append(_Panel("Cost", "nats a step", _costs, (frames.costs(traj),)))
+    felt = frames.affect(traj)
+    if felt is not None:
+        right.append(_Panel("Affect", "nats a step; P", _affect, (felt,)))
     book = frames.ledger(traj)
     if book is not None:
         right.append(_Panel("Evidence ledger", "nats of log-odds", _ledger, (book,)))
@@ -188,6 +191,18 @@ def _costs(axes: Axes, frame: xr.Dataset) -> None:
         _line(axes, frame["session"].values, frame[name], color)
         ends.append((float(frame[name].mean("mind")[-1]), meaning, color))
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+    name_ends(axes, axes.get_xlim()[1], ends)
+
+
+def _affect(axes: Axes, frame: xr.Dataset) -> None:
+    ends = []
+    for name, color, meaning in (
+        ("valence", BLUE, "P(positive valence)"),
+        ("charge", ORANGE, "charge"),
+    ):
+        _line(axes, frame["session"].values, frame[name], color)
+        ends.append((float(frame[name].mean("mind")[-1]), meaning, color))
+    axes.axhline(0, color=QUIET, lw=0.6, zorder=0)
     name_ends(axes, axes.get_xlim()[1], ends)
 
 
