@@ -99,7 +99,8 @@ def robustness(
 ) -> Sequence[Any]:
     """Draw the findings, one panel a perception: where their signs hold, and the verdict's mark.
 
-    `left` is where panels begin, in mm; names stand to the left of it. Returns the axes.
+    `left` is where panels begin, in mm; names stand to the left of it. A perception under which
+    nothing was swept says so. Returns the axes.
     """
     frame = findings(verdict)
     n_panels, n_rows = frame.sizes["perception"], frame.sizes["finding"]
@@ -137,7 +138,8 @@ def robustness(
             rows = np.arange(n_rows) + shift
             axes.plot(at[name], rows, ls="", clip_on=False, label=SHARES[name], **look)
         axes.set_title("" if p == "all" else words(str(p)), fontsize=SMALLEST + 0.5, color=LINE)
-        axes.set_xlabel("share")
+        swept = any(np.isfinite(at[name]).any() for name in MARKERS)
+        axes.set_xlabel("share" if swept else "reference only")
         every.append(axes)
     every[0].legend(
         loc="upper right",

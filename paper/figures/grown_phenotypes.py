@@ -127,9 +127,6 @@ def draw(cells: Cells, verdict: Mapping[str, Any]) -> Figure:
     _draws(figure, cells["exact.grown.draws"]["excess"])
     axes = robustness(figure, verdict, left=64, top=130, width=112, height=25, labels=LABELS)
     heading(axes[0], "d", "Does each prediction hold, and where?", left=59, above=4.5)
-    for other in axes[1:]:  # no draws were made under it
-        place: dict[str, Any] = {"transform": other.transAxes, "ha": "center", "va": "center"}
-        other.text(0.45, 0.5, "at the reference only", color=LINE, fontsize=SMALLEST, **place)
     return figure
 
 

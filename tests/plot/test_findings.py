@@ -52,3 +52,11 @@ def test_markers_stand_at_the_shares() -> None:
             shift = MARKERS[name][0]
             np.testing.assert_allclose(lines[label].get_ydata(), np.arange(2) + shift)
     assert [t.get_text() for t in field.texts] == [FAIL, ""]
+
+
+def test_a_perception_under_which_nothing_was_swept_says_so() -> None:
+    rough = Finding("rises", "", True, {"mean": 1.0}, None, "mean_field")
+    swept = Finding("rises", "", True, {}, 0.9, "exact")
+    verdict = Verdict("test", "", "", (swept, rough)).as_dict()
+    exact, field = robustness(sheet(90, 40), verdict, left=30, top=8, width=50, height=20)
+    assert (exact.get_xlabel(), field.get_xlabel()) == ("share", "reference only")
