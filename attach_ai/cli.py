@@ -157,7 +157,7 @@ def _simulate(a: argparse.Namespace) -> int:
     )
     trajectory.save(out)
     if picture:
-        from attach_ai.lab.files import write
+        from attach_ai.files import write
         from attach_ai.plot import trajectory as draw
 
         write(picture, draw(trajectory).savefig)
@@ -167,10 +167,10 @@ def _simulate(a: argparse.Namespace) -> int:
 
 
 def _run(a: argparse.Namespace) -> int:
+    from attach_ai.files import checkout
     from attach_ai.lab import experiments, runs
-    from attach_ai.lab.files import checkout
-    from attach_ai.lab.progress import Progress
     from attach_ai.lab.verdict import render
+    from attach_ai.progress import Progress
 
     root = checkout()
     experiment = experiments.load(experiments.find(a.experiment, root))

@@ -13,10 +13,19 @@ from attach_ai.agent.affect import Affect, Feeling, Mood
 from attach_ai.agent.exact import Exact
 from attach_ai.agent.hold import Instruction, Program, blend
 from attach_ai.agent.learning import AbstractLearning, Counts, Dirichlet
-from attach_ai.agent.perception import AbstractPerception, Belief_, Evidence, Index, State
+from attach_ai.agent.perception import (
+    AbstractPerception,
+    Belief_,
+    Choice,
+    Evidence,
+    Index,
+    Outcome,
+    State,
+)
 from attach_ai.agent.planning import AbstractPlanner, ExpectedFreeEnergy, Plan
 from attach_ai.agent.slicing import by_context, select
 from attach_ai.errors import InputError
+from attach_ai.model.layout import Layout
 from attach_ai.model.pomdp import POMDP
 
 
@@ -83,7 +92,7 @@ class Decision(eqx.Module):
     evidence: Evidence
     effort: Float[Array, ""]
     plan: Plan
-    choice: Int[Array, ""]
+    choice: Choice
     log_p: Float[Array, ""]
     ledger: Ledger | None
     feeling: Feeling | None = None
@@ -163,10 +172,10 @@ class Agent(eqx.Module):
         self,
         tables: Tables,
         belief: Belief,
-        outcome: Int[Array, " modality"],
+        outcome: Outcome,
         now: Instruction,
         draw: Float[Array, ""] | None = None,
-        choice: Int[Array, ""] | None = None,
+        choice: Choice | None = None,
         track: tuple[int, int] | None = None,
     ) -> tuple[Belief, Decision]:
         """Outcome, update, hold, choice, and the transition it brings.
@@ -174,6 +183,10 @@ class Agent(eqx.Module):
         With `draw` (uniform in [0, 1)) the choice is sampled; with `choice` it is given, and its
         log probability reported: simulation and likelihood are this one function. An outcome of -1
         was not seen. `track` names a (factor, level) whose ledger is kept.
+
+        What nobody recorded may be given by its expectation: an outcome as shares, a choice as the
+        probability of each; of a choice that is all zeros the plan's own probabilities are taken,
+        and nothing is scored. Raises `InputError` where that would leave the context unknown.
         """
         see, at, context = self.perception, tables.perception, belief.context
         precision = now.precision(at.layout, context)
@@ -213,19 +226,18 @@ class Agent(eqx.Module):
         if choice is None:
             assert draw is not None, "step needs a draw to sample a choice, or the choice itself"
             choice = sample(jnp.exp(plan.log_p), draw)
+        made = jnp.where(choice.any(), choice, jnp.exp(plan.log_p)) if choice.ndim else choice
         ledger: Ledger | None = None
         apart: Any = None
         if track is not None:
             ledger, alone = self._ledger(tables, belief, outcome, posterior, held, track, now)
-            apart = tuple(
-                see.advance(at, s, see.forecast(at, b, context), choice) for s, b in alone
-            )
+            apart = tuple(see.advance(at, s, see.forecast(at, b, context), made) for s, b in alone)
         after = Belief(
-            state=see.advance(at, state, ahead, choice),
-            context=_context_after(at.layout, choice),
+            state=see.advance(at, state, ahead, made),
+            context=_context_after(at.layout, made),
             posterior=posterior,
             held=held,
-            chain=None if chain is None else see.advance(at, chain, ahead_carried, choice),
+            chain=None if chain is None else see.advance(at, chain, ahead_carried, made),
             engaged=jnp.stack(
                 [now.gate(i, context) for i in range(len(now.operators))] or [jnp.zeros(())]
             )[: len(now.operators)],
@@ -238,8 +250,8 @@ class Agent(eqx.Module):
             evidence=evidence,
             effort=see.divergence(held, posterior),
             plan=plan,
-            choice=choice,
-            log_p=select(plan.log_p, choice),
+            choice=made,
+            log_p=_log_p(plan, choice),
             ledger=ledger,
             feeling=feeling,
         )
@@ -270,7 +282,7 @@ class Agent(eqx.Module):
         return self.affect.begin(futures, n**self.planning.horizon)
 
     def _misfit(
-        self, tables: Tables, mood: Mood, context: Index, outcome: Int[Array, " modality"]
+        self, tables: Tables, mood: Mood, context: Index, outcome: Outcome
     ) -> Float[Array, " policy"]:
         """-ln p(outcome | policy): how badly the states foreseen under each explain the outcome.
 
@@ -316,7 +328,7 @@ class Agent(eqx.Module):
         self,
         tables: Tables,
         belief: Belief,
-        outcome: Int[Array, " modality"],
+        outcome: Outcome,
         posterior: Belief_,
         held: Belief_,
         track: tuple[int, int],
@@ -355,5 +367,16 @@ def sample(p: Float[Array, " level"], draw: Float[Array, ""]) -> Int[Array, ""]:
     return jnp.minimum(below, p.shape[0] - 1)
 
 
-def _context_after(layout: Any, choice: Int[Array, ""]) -> Int[Array, ""]:
+def _log_p(plan: Plan, choice: Choice) -> Float[Array, ""]:
+    if not choice.ndim:
+        return select(plan.log_p, choice)
+    return jnp.sum(choice * jnp.where(choice > 0, plan.log_p, 0.0))
+
+
+def _context_after(layout: Layout, choice: Choice) -> Int[Array, ""]:
+    if choice.ndim:
+        if layout.known:
+            names = ", ".join(layout.factors[f].name for f in layout.known)
+            raise InputError(f"a choice sets {names}: each step needs the one made", "Agent.step")
+        return jnp.zeros((), jnp.int32)
     return select(jnp.asarray(layout.context_after, jnp.int32), choice)

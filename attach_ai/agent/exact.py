@@ -15,7 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from attach_ai.agent.perception import AbstractPerception, Evidence, Index, kl
+from attach_ai.agent.perception import (
+    AbstractPerception,
+    Choice,
+    Evidence,
+    Index,
+    Outcome,
+    kl,
+)
 from attach_ai.agent.slicing import (
     likelihood_by_context,
     of_context,
@@ -34,12 +41,14 @@ DENSE_UP_TO = 256
 class ExactTables(eqx.Module):
     """A and B, sliced by what is known.
 
-    `likelihood[m]`: (context or 1, outcome, *hidden shape with 1 where A does not read).
+    `likelihood[m]`: (context or 1, outcome, *hidden shape with 1 where A does not read);
+    `log_likelihood[m]` its logarithm, 0 in place of -inf.
     `transition`: (context or 1, choice, next joint, joint) or None; `factors[i]`: the same of one
     hidden factor, (context or 1, choice, next level, *levels of its hidden parents).
     """
 
     likelihood: tuple[Float[Array, "..."], ...]
+    log_likelihood: tuple[Float[Array, "..."], ...]
     factors: tuple[Float[Array, "..."], ...]
     transition: Float[Array, "context choice next now"] | None
     layout: Layout = eqx.field(static=True)
@@ -60,10 +69,10 @@ class Exact(AbstractPerception):
         dense = self.contraction == "dense" or (
             self.contraction == "auto" and layout.n_hidden <= DENSE_UP_TO
         )
+        likelihood = tuple(likelihood_by_context(pomdp, m) for m in range(len(layout.modalities)))
         return ExactTables(
-            likelihood=tuple(
-                likelihood_by_context(pomdp, m) for m in range(len(layout.modalities))
-            ),
+            likelihood=likelihood,
+            log_likelihood=tuple(jnp.log(jnp.where(a > 0, a, 1.0)) for a in likelihood),
             factors=factors,
             transition=_dense(layout, factors) if dense else None,
             layout=layout,
@@ -86,14 +95,18 @@ class Exact(AbstractPerception):
         tables: ExactTables,
         state: Array,
         context: Index,
-        outcome: Int[Array, " modality"],
+        outcome: Outcome,
         which: tuple[int, ...] | None = None,
         precision: Float[Array, " modality"] | None = None,
     ) -> tuple[Array, Array, Evidence]:
         shape = tables.layout.shape
         likelihood = jnp.ones((1,) * len(shape), state.dtype)
         for m in range(len(tables.likelihood)) if which is None else which:
-            given = _given(tables.likelihood[m], context, outcome[m])
+            given = (
+                _averaged(tables, m, context, outcome[m])
+                if outcome[m].ndim
+                else _given(tables.likelihood[m], context, outcome[m])
+            )
             if precision is not None:
                 given = _power(given, precision[m])
             likelihood = likelihood * given
@@ -110,19 +123,20 @@ class Exact(AbstractPerception):
         return flat, flat, Evidence(vfe=vfe, complexity=vfe + accuracy, accuracy=accuracy)
 
     def forecast(self, tables: ExactTables, belief: Array, context: Index) -> Array:
-        if tables.transition is not None:
-            return of_context(tables.transition, context) @ belief
         layout = tables.layout
+        if tables.transition is not None:
+            every = of_context(tables.transition, context)
+            if any(layout.factors[f].actions for f in layout.hidden):
+                return every @ belief
+            return jnp.broadcast_to(every[0] @ belief, (len(layout.choices), layout.n_hidden))
         now = belief.reshape(layout.shape)
         operands = [of_context(b, context) for b in tables.factors]
         spec, n = _contraction(layout), len(layout.choices)
         ahead = [jnp.einsum(spec, now, *(b[u] for b in operands)) for u in range(n)]
         return jnp.stack(ahead).reshape(n, -1)
 
-    def advance(
-        self, tables: ExactTables, state: Array, forecast: Array, choice: Int[Array, ""]
-    ) -> Array:
-        return select(forecast, choice)
+    def advance(self, tables: ExactTables, state: Array, forecast: Array, choice: Choice) -> Array:
+        return choice @ forecast if choice.ndim else select(forecast, choice)
 
     def read(self, tables: ExactTables, belief: Array, factors: tuple[int, ...]) -> Array:
         layout = tables.layout
@@ -294,6 +308,16 @@ def _indicator(layout: Layout, factor: int, level: int) -> Array:
     axis = layout.hidden.index(factor)
     inner = prod(layout.shape[axis + 1 :])
     return (jnp.arange(layout.n_hidden) // inner) % layout.shape[axis] == level
+
+
+def _averaged(
+    tables: ExactTables, m: int, context: Index, shares: Float[Array, " outcome"]
+) -> Array:
+    """Likelihood of shares of outcomes: the geometric mean, 0 where one of them is impossible."""
+    here, log = (of_context(t[m], context) for t in (tables.likelihood, tables.log_likelihood))
+    shares = shares.reshape(-1, *(1,) * (here.ndim - 1))
+    never = jnp.any((here <= 0) & (shares > 0), axis=0)
+    return jnp.where(never, 0.0, jnp.exp(jnp.sum(shares * log, axis=0)))
 
 
 def _given(table: Array, context: Index, outcome: Int[Array, ""]) -> Array:

@@ -17,7 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from attach_ai.agent.perception import AbstractPerception, Evidence, Index, kl
+from attach_ai.agent.perception import (
+    AbstractPerception,
+    Choice,
+    Evidence,
+    Index,
+    Outcome,
+    kl,
+)
 from attach_ai.agent.slicing import select, spread_counts
 from attach_ai.errors import InputError
 from attach_ai.model.layout import Layout
@@ -124,10 +131,12 @@ class MeanField(AbstractPerception):
         tables: MeanFieldTables,
         state: State,
         context: Index,
-        outcome: Int[Array, " modality"],
+        outcome: Outcome,
         which: tuple[int, ...] | None = None,
         precision: Float[Array, " modality"] | None = None,
     ) -> tuple[State, Marginals, Evidence]:
+        if isinstance(outcome, tuple):
+            raise InputError("outcomes come as levels here; only Exact() takes shares", "MeanField")
         if which is not None:
             outcome = jnp.where(np.isin(np.arange(len(tables.A)), which), outcome, -1)
         if not isinstance(state, Window):
@@ -201,8 +210,10 @@ class MeanField(AbstractPerception):
         return tuple(jnp.stack(qs) for qs in zip(*ahead, strict=True))
 
     def advance(
-        self, tables: MeanFieldTables, state: State, forecast: Marginals, choice: Int[Array, ""]
+        self, tables: MeanFieldTables, state: State, forecast: Marginals, choice: Choice
     ) -> State:
+        if choice.ndim:
+            raise InputError("choices come as indices here; only Exact() takes shares", "MeanField")
         expected = tuple(select(q, choice) for q in forecast)
         if not isinstance(state, Window):
             return expected

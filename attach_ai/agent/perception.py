@@ -20,6 +20,11 @@ State = Any
 Tables = Any
 Belief_ = Any  # a belief in the perception's own form
 Index = Int[Array, ""] | int
+# The index of a joint choice, or how probable each is.
+Choice = Int[Array, ""] | Float[Array, " choice"]
+# One level index per modality (-1: unseen); or, of each modality, the share of each level: what is
+# known of an outcome that nobody recorded, or the mean over a time that counts as one step.
+Outcome = Int[Array, " modality"] | tuple[Float[Array, " outcome"], ...]
 
 
 class Evidence(eqx.Module):
@@ -58,11 +63,14 @@ class AbstractPerception(eqx.Module):
         tables: Tables,
         state: State,
         context: Index,
-        outcome: Int[Array, " modality"],
+        outcome: Outcome,
         which: tuple[int, ...] | None = None,
         precision: Float[Array, " modality"] | None = None,
     ) -> tuple[State, Belief_, Evidence]:
         """Take in an outcome (-1: unseen, its A is skipped), or only the modalities `which`.
+
+        Of an outcome given as shares w, A enters as the geometric mean exp(sum_o w_o ln A_o), so
+        that log-odds move by what they are expected to; shares that are all zero skip it.
 
         With `precision` each A enters as A^precision; `Evidence` is then relative to likelihoods
         that no longer sum to one, and so no log probability.
@@ -73,10 +81,11 @@ class AbstractPerception(eqx.Module):
         """What would be expected next under each choice: arrays gain a leading choice axis."""
 
     @abstractmethod
-    def advance(
-        self, tables: Tables, state: State, forecast: Belief_, choice: Int[Array, ""]
-    ) -> State:
-        """The state that expects the next outcome, once a choice is made."""
+    def advance(self, tables: Tables, state: State, forecast: Belief_, choice: Choice) -> State:
+        """The state that expects the next outcome, once a choice is made.
+
+        Of a choice that nobody recorded the probabilities may stand in its place.
+        """
 
     @abstractmethod
     def read(

@@ -22,12 +22,12 @@ import jax
 import jax.numpy as jnp
 
 from attach_ai.agent import Agent, ExpectedFreeEnergy, Program
+from attach_ai.files import write_json
 from attach_ai.interop import pymdp_env, pymdp_tables, to_pymdp
-from attach_ai.lab.files import write_json
-from attach_ai.lab.progress import Progress
-from attach_ai.lab.provenance import machine
 from attach_ai.model import Model, load_model
 from attach_ai.model.pomdp import POMDP
+from attach_ai.progress import Progress
+from attach_ai.provenance import machine
 from attach_ai.simulation import Days, Observed, condition, rollout
 from attach_ai.simulation.batch import in_chunks
 from attach_ai.world import Inner, World

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from attach_ai.errors import InputError
-from attach_ai.lab.files import checkout, read_json
+from attach_ai.files import checkout, read_json
 from attach_ai.lab.verdict import KINDS
 
 TEXTS = ("title", "seed", "quote", "verdict_kind", "prediction", "refutation", "ablation", "status")

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attach_ai.errors import InputError
+from attach_ai.files import digest, read_json, write, write_json
 from attach_ai.lab import stale
 from attach_ai.lab.experiments import Experiment, load_file
-from attach_ai.lab.files import digest, read_json, write, write_json
 
 if TYPE_CHECKING:
     import xarray

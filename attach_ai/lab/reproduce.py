@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from attach_ai.errors import InputError
+from attach_ai.files import checkout, read_json, write_json
 from attach_ai.lab import report
 from attach_ai.lab.experiments import Experiment, available, load, suggest
-from attach_ai.lab.files import checkout, read_json, write_json
-from attach_ai.lab.progress import Progress
 from attach_ai.lab.report import Result
 from attach_ai.lab.runs import Run, execute, plan, save
 from attach_ai.lab.runs import load as load_cell
+from attach_ai.progress import Progress
 
 
 class StaleError(Exception):

@@ -18,11 +18,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from attach_ai.errors import InputError
+from attach_ai.files import read_json, write, write_json
 from attach_ai.lab import stale
 from attach_ai.lab.experiments import Experiment
-from attach_ai.lab.files import read_json, write, write_json
-from attach_ai.lab.progress import Progress
-from attach_ai.lab.provenance import provenance
+from attach_ai.progress import Progress
+from attach_ai.provenance import provenance
 
 if TYPE_CHECKING:
     import xarray

@@ -18,8 +18,8 @@ from typing import Any
 
 import attach_ai
 from attach_ai.errors import InputError
+from attach_ai.files import digest
 from attach_ai.lab.experiments import Experiment
-from attach_ai.lab.files import digest
 
 PICTURES = ("attach_ai.plot", "attach_ai.cli")
 

@@ -20,6 +20,9 @@ FOLDERS = {
     "phenotype": "phenotypes",
     "world": "worlds",
     "history": "histories",
+    "instrument": "instruments",
+    "link": "links",
+    "mapping": "mappings",
 }
 
 
@@ -58,7 +61,7 @@ def _read_model(path: Path, changed: int) -> Model:
 
 
 def names(kind: str) -> list[str]:
-    """Names of all models, practices, phenotypes, worlds or histories (`kind` in the singular)."""
+    """Names of all that is declared of one kind (a key of `FOLDERS`)."""
     return sorted(_index(kind))
 
 

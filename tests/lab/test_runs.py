@@ -10,7 +10,7 @@ import xarray
 
 from attach_ai.errors import InputError
 from attach_ai.lab import experiments, runs, stale
-from attach_ai.lab.progress import Progress
+from attach_ai.progress import Progress
 
 
 def plan(root: Path, scale: str = "standard", **settings: str) -> runs.Run:

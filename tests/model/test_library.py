@@ -13,7 +13,13 @@ from attach_ai.model.layout import Action, Factor, Layout
 
 
 def test_what_is_shipped() -> None:
-    assert names("model") == ["attachment", "attachment_core", "caregiving", "teaching"]
+    assert names("model") == [
+        "attachment",
+        "attachment_core",
+        "attachment_waves",
+        "caregiving",
+        "teaching",
+    ]
     kinds = ("clamp", "condition", "expand", "precision", "prior_change")
     included = [f"inclusion_by_{k}" for k in kinds]
     assert names("practice") == [*included, "loving_kindness", "sham", "waitlist"]

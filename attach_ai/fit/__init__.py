@@ -1,0 +1,1 @@
+"""Data: records, what links beliefs to answers, sampling, and whether to believe the result."""
