@@ -12,6 +12,9 @@ __version__ = "0.1.0"
 
 _HOME = {
     "InputError": "attach_ai.errors",
+    "load_instrument": "attach_ai.model.instrument",
+    "load_link": "attach_ai.model.link",
+    "load_mapping": "attach_ai.model.mapping",
     "load_history": "attach_ai.model",
     "load_model": "attach_ai.model",
     "load_phenotype": "attach_ai.model",
@@ -41,8 +44,18 @@ _HOME = {
     "formative_learning": "attach_ai.simulation",
     "log_likelihood": "attach_ai.simulation",
     "simulate": "attach_ai.simulation",
+    "build_study": "attach_ai.fit.build",
+    "calibrate": "attach_ai.fit.calibration",
+    "compare": "attach_ai.fit.contest",
+    "design": "attach_ai.fit.design",
+    "diagnostics": "attach_ai.fit.diagnostics",
+    "identification": "attach_ai.fit.identification",
+    "read_records": "attach_ai.fit.records",
+    "recover": "attach_ai.fit.recovery",
+    "score": "attach_ai.fit.score",
+    "report": "attach_ai.lab.fit_report",
 }
-_ROOMS = ("agent", "lab", "model", "plot", "simulation", "world")
+_ROOMS = ("agent", "fit", "lab", "model", "plot", "simulation", "world")
 
 __all__ = ["__version__", "plot", *_HOME]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,14 +13,16 @@ from typing import Any
 
 from attach_ai import __version__
 
+PACKAGES = ("jax", "numpy", "inferactively-pymdp")
 
-def provenance(root: Path) -> dict[str, Any]:
-    """What `run.json` says beside the experiment's own inputs."""
+
+def provenance(root: Path, packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
+    """What stands beside a result's own inputs: versions, the commit of `root`, machine, date."""
     return {
         "version": __version__,
         "commit": _commit(root),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in ("jax", "numpy", "inferactively-pymdp")},
+        "packages": {name: version(name) for name in packages},
         "machine": machine(),
         "date": datetime.now(UTC).date().isoformat(),
     }

@@ -11,6 +11,7 @@ import pytest
 import xarray
 
 from attach_ai import cli
+from attach_ai.cli import modelling
 
 ROOT = Path(__file__).parents[1]
 
@@ -96,7 +97,7 @@ def test_interruption_is_said_in_a_sentence(
     def interrupted(_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_models", interrupted)
+    monkeypatch.setattr(modelling, "models", interrupted)
     assert cli.main(["models"]) == 130
     assert "interrupted" in sentence(capsys)
 
@@ -107,7 +108,7 @@ def test_a_full_disk_is_said_in_a_sentence(
     def full(_: object) -> int:
         raise OSError(28, "No space left on device", "t.nc")
 
-    monkeypatch.setattr(cli, "_models", full)
+    monkeypatch.setattr(modelling, "models", full)
     assert cli.main(["models"]) == 2
     assert sentence(capsys) == "attach-ai: t.nc: No space left on device"
 

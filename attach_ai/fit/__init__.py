@@ -1,1 +1,22 @@
-"""Data: records, what links beliefs to answers, sampling, and whether to believe the result."""
+"""Data: records, what links beliefs to answers, sampling, and whether to believe the result.
+
+The room and its first verb have one name: `attach_ai.fit(model, agent, records, ...)` fits.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+
+class _Room(ModuleType):
+    """A module that can be called."""
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        from attach_ai.fit.fitting import fit
+
+        return fit(*given, **named)
+
+
+sys.modules[__name__].__class__ = _Room

@@ -35,6 +35,16 @@ class Prior:
     reason: str = ""
 
 
+class Fixed(dict[str, Any]):
+    """A mapping that is not to change, equal to itself alone: it can be a static field."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
 class People(eqx.Module):
     """What is known of each person; every leaf leads with the axis `subject`.
 

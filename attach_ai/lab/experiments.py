@@ -35,6 +35,13 @@ class Experiment:
     def figure(self) -> str:
         return str(getattr(self.module, "FIGURE", ""))
 
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """Data sets that it is about (`DATA`, by name) and that are not at hand."""
+        from attach_ai.fit.known_data import at_hand
+
+        return tuple(name for name in getattr(self.module, "DATA", ()) if at_hand(name) is None)
+
     def config(self, scale: str, settings: Mapping[str, str] | None = None) -> Any:
         """The Config of a scale, with fields changed by `--set name=value`."""
         if scale not in SCALES:

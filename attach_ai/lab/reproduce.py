@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from attach_ai.errors import InputError
 from attach_ai.files import checkout, read_json, write_json
-from attach_ai.lab import report
+from attach_ai.lab import report as page
 from attach_ai.lab.experiments import Experiment, available, load, suggest
 from attach_ai.lab.report import Result
 from attach_ai.lab.runs import Run, execute, plan, save
@@ -24,11 +25,15 @@ class StaleError(Exception):
 
 @dataclass(frozen=True)
 class Report:
-    """What was done, what the verdicts are, and where the paper lies."""
+    """What was done, what the verdicts are, and where the paper lies.
+
+    `lacking`: data sets that were not at hand, by experiment; their committed results are shown.
+    """
 
     done: tuple[str, ...]
     verdicts: dict[str, bool]
     paper: Path
+    lacking: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def reproduce(
@@ -52,7 +57,10 @@ def reproduce(
     import jax
 
     runs = {e.name: plan(e, scale, root) for e in experiments}
-    waiting = [runs[e.name] for e in chosen if not runs[e.name].finished]
+    unfinished = [e for e in chosen if not runs[e.name].finished]
+    # Where the data are not at hand, what was committed of them is shown.
+    lacking = {e.name: e.lacks for e in unfinished if e.lacks}
+    waiting = [runs[e.name] for e in unfinished if e.name not in lacking]
     # Each experiment brings a figure, and all together one PDF.
     total = sum(len(run.pending()) + 1 for run in waiting) + 1
     with Progress(total) as progress:
@@ -62,10 +70,16 @@ def reproduce(
             jax.clear_caches()
         if scale == "deep":
             for e in chosen:
-                _keep(runs[e.name])
+                if e.name not in lacking:
+                    _keep(runs[e.name])
         results = [_result(run) for run in runs.values() if run.finished]
+        for e in unfinished:
+            if e.name in lacking:
+                with suppress(StaleError):  # then there is nothing to show, which the report says
+                    results.append(_kept(e, root))
         done = [run.experiment.name for run in waiting]
-        return _page(results, names, scale, root, progress, done)
+        report = _page(results, names, scale, root, progress, done)
+        return replace(report, lacking=lacking)
 
 
 def _page(
@@ -77,17 +91,17 @@ def _page(
     done: list[str],
 ) -> Report:
     """Figures, numbers and PDF of these results."""
-    figures = report.figures(results, names, root)
+    figures = page.figures(results, names, root)
     waiting = [f for f in figures if not f.finished]
     progress.expect(progress.done + len(waiting) + 1)
     for figure in waiting:
         with progress.step(f"figure {figure.script.stem}"):
             figure.draw()
         done.append(f"figure {figure.script.stem}")
-    report.write_numbers(results, figures, scale, root)
-    if report.paper_stale(root):
+    page.write_numbers(results, figures, scale, root)
+    if page.paper_stale(root):
         with progress.step("paper.pdf"):
-            report.typeset(root)
+            page.typeset(root)
         done.append("paper.pdf")
     verdicts = {r.experiment.name: bool(r.verdict["passed"]) for r in results}
     return Report(tuple(done), verdicts, root / "paper" / "generated" / "paper.pdf")

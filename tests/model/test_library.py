@@ -22,7 +22,8 @@ def test_what_is_shipped() -> None:
     ]
     kinds = ("clamp", "condition", "expand", "precision", "prior_change")
     included = [f"inclusion_by_{k}" for k in kinds]
-    assert names("practice") == [*included, "loving_kindness", "sham", "waitlist"]
+    held = ["loving_kindness", "loving_kindness_day", "sham", "waitlist", "waitlist_day"]
+    assert names("practice") == [*included, *held]
     assert names("phenotype") == ["attachment_injury", "secure"]
     assert names("world") == ["imagined_other", "real_other"]
 

@@ -1,0 +1,3 @@
+"""The command line."""
+
+from attach_ai.cli.entry import main as main
