@@ -17,14 +17,14 @@ import numpy as np
 import numpyro.distributions as dist
 import xarray as xr
 
-from attach_ai.fit.abstract import Fixed
-from attach_ai.fit.build import build_study
-from attach_ai.fit.calibration import Calibration, calibrate
-from attach_ai.fit.planned import planned_records
-from attach_ai.fit.replicates import Blind, Fit
-from attach_ai.fit.sampling import Refit
-from attach_ai.fit.study import POMDPStudy
-from attach_ai.fit.uniformity import band
+from attach_ai.fit.checks.calibration import Calibration, calibrate
+from attach_ai.fit.checks.replicates import Blind, Fit
+from attach_ai.fit.checks.uniformity import band
+from attach_ai.fit.sampling.sample import Refit
+from attach_ai.fit.study.abstract import Fixed
+from attach_ai.fit.study.build import build_study
+from attach_ai.fit.study.planned import planned_records
+from attach_ai.fit.study.pomdp import POMDPStudy
 from attach_ai.lab import Finding, Verdict
 
 FIGURE = "M2"

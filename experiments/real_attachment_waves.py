@@ -13,12 +13,12 @@ from functools import partial
 
 import xarray as xr
 
-from attach_ai.fit.build import build_study
-from attach_ai.fit.design import design
-from attach_ai.fit.known_data import needed
-from attach_ai.fit.planned import planned_records
-from attach_ai.fit.records import read_records
-from attach_ai.fit.study import POMDPStudy
+from attach_ai.fit.checks.design import design
+from attach_ai.fit.records.records import read_records
+from attach_ai.fit.study.build import build_study
+from attach_ai.fit.study.known_data import needed
+from attach_ai.fit.study.planned import planned_records
+from attach_ai.fit.study.pomdp import POMDPStudy
 from attach_ai.lab import Finding, Verdict
 from attach_ai.lab.fitted import effects_of, fitted, mixing, over_opponents
 from attach_ai.model.mapping import load_mapping

@@ -15,8 +15,8 @@ from functools import partial
 import pandas as pd
 import xarray as xr
 
-from attach_ai.fit.known_data import needed
-from attach_ai.fit.records import Records, read_records
+from attach_ai.fit.records.records import Records, read_records
+from attach_ai.fit.study.known_data import needed
 from attach_ai.lab import Finding, Verdict
 from attach_ai.lab.fitted import effects_of, fitted, mixing, over_opponents
 

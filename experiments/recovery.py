@@ -14,12 +14,12 @@ from functools import lru_cache, partial
 import numpy as np
 import xarray as xr
 
-from attach_ai.fit.build import build_study
-from attach_ai.fit.planned import planned_records
-from attach_ai.fit.recovery import WANTED, recover
-from attach_ai.fit.replicates import Blind, Fit
-from attach_ai.fit.sampling import Refit
-from attach_ai.fit.study import POMDPStudy
+from attach_ai.fit.checks.recovery import WANTED, recover
+from attach_ai.fit.checks.replicates import Blind, Fit
+from attach_ai.fit.sampling.sample import Refit
+from attach_ai.fit.study.build import build_study
+from attach_ai.fit.study.planned import planned_records
+from attach_ai.fit.study.pomdp import POMDPStudy
 from attach_ai.lab import Finding, Verdict
 
 FIGURE = "M1"

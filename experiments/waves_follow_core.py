@@ -24,7 +24,7 @@ import xarray as xr
 
 from attach_ai.agent import Agent, Dirichlet, Exact, Habit
 from attach_ai.agent.hold import compile_program
-from attach_ai.fit.course import Given, course
+from attach_ai.fit.study.course import Given, course
 from attach_ai.lab import Finding, Verdict
 from attach_ai.lab.arms import Arm
 from attach_ai.lab.design import latin_hypercube, shuffle_edges

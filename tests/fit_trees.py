@@ -40,7 +40,7 @@ DESIGN: dict[str, Any] = {
 def fitted(
     n_subjects: int = 40, *, groups: tuple[str, ...] = GROUPS, seed: int = 0, **design: Any
 ) -> xr.DataTree:
-    """What `attach_ai.fit.tree.to_tree` gives, for `n_subjects` in `groups` over three waves."""
+    """What `to_tree` gives, for `n_subjects` in `groups` over three waves."""
     rng = np.random.default_rng(seed)
     subject = np.array([f"p{i:03d}" for i in range(n_subjects)])
     arm = np.array(groups)[np.arange(n_subjects) % len(groups)]

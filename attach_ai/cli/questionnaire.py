@@ -10,8 +10,8 @@ from attach_ai.cli.arguments import file, numbers, pairs
 from attach_ai.errors import InputError
 
 if TYPE_CHECKING:
-    from attach_ai.fit.records import Records
-    from attach_ai.fit.study import POMDPStudy
+    from attach_ai.fit.records.records import Records
+    from attach_ai.fit.study.pomdp import POMDPStudy
     from attach_ai.model import Model
 
 
@@ -24,7 +24,7 @@ def instruments(a: argparse.Namespace) -> int:
     if a.name == "new":
         if a.file is None:
             raise InputError("expected a file of answers, as in: instruments new data.csv", "new")
-        from attach_ai.fit.scaffold import write_scaffold
+        from attach_ai.fit.records.scaffold import write_scaffold
 
         for path in write_scaffold(a.file, Path(a.out)):
             print(path)
@@ -41,7 +41,7 @@ def instruments(a: argparse.Namespace) -> int:
 
 def data(a: argparse.Namespace) -> int:
     """Name known data sets; write the simulated one."""
-    from attach_ai.fit import known_data
+    from attach_ai.fit.study import known_data
 
     if a.name is None:
         print(known_data.table())
@@ -55,9 +55,9 @@ def data(a: argparse.Namespace) -> int:
 def design(a: argparse.Namespace) -> int:
     """Power, assurance, reliability and identification before any data."""
     from attach_ai.files import write, write_text
-    from attach_ai.fit.build import build_study
-    from attach_ai.fit.design import design as compute
-    from attach_ai.fit.planned import planned_records
+    from attach_ai.fit.checks.design import design as compute
+    from attach_ai.fit.study.build import build_study
+    from attach_ai.fit.study.planned import planned_records
     from attach_ai.model.mapping import load_mapping
 
     out = file(a.out, ".nc") if a.out else None
@@ -107,11 +107,11 @@ def fit(a: argparse.Namespace) -> int:
     """Fit a model to a file of answers."""
     import jax
 
-    from attach_ai.fit.diagnostics import diagnostics
+    from attach_ai.fit.checks.identification import identification
     from attach_ai.fit.fitting import fit_study
-    from attach_ai.fit.identification import identification
-    from attach_ai.fit.priors import prior_table
-    from attach_ai.fit.tree import save_tree
+    from attach_ai.fit.sampling.diagnostics import diagnostics
+    from attach_ai.fit.sampling.tree import save_tree
+    from attach_ai.fit.study.priors import prior_table
 
     out = file(a.out, ".nc")
     picture = file(a.figure, ".png", ".pdf", ".svg") if a.figure else None
@@ -138,7 +138,7 @@ def fit(a: argparse.Namespace) -> int:
 def recover(a: argparse.Namespace) -> int:
     """Whether the design gives back what went in."""
     from attach_ai.files import write
-    from attach_ai.fit.recovery import recover as run
+    from attach_ai.fit.checks.recovery import recover as run
 
     out = file(a.out, ".nc")
     picture = file(a.figure, ".png", ".pdf", ".svg") if a.figure else None
@@ -164,7 +164,7 @@ def recover(a: argparse.Namespace) -> int:
 def calibrate(a: argparse.Namespace) -> int:
     """Simulation-based calibration; exit code 1 where it fails."""
     from attach_ai.files import write
-    from attach_ai.fit.calibration import calibrate as run
+    from attach_ai.fit.checks.calibration import calibrate as run
 
     out = file(a.out, ".nc")
     picture = file(a.figure, ".png", ".pdf", ".svg") if a.figure else None
@@ -190,7 +190,7 @@ def calibrate(a: argparse.Namespace) -> int:
 def compare(a: argparse.Namespace) -> int:
     """The model against its ablations and honest rivals, on the same answers."""
     from attach_ai.files import write
-    from attach_ai.fit.contest import compare as run
+    from attach_ai.fit.comparison.contest import compare as run
 
     out = file(a.out, ".nc")
     picture = file(a.figure, ".png", ".pdf", ".svg") if a.figure else None
@@ -230,7 +230,7 @@ def report(a: argparse.Namespace) -> int:
 
 
 def _records(a: argparse.Namespace) -> Records:
-    from attach_ai.fit.records import read_records
+    from attach_ai.fit.records.records import read_records
 
     return read_records(
         a.records,
@@ -246,7 +246,7 @@ def _records(a: argparse.Namespace) -> Records:
 
 def _study(a: argparse.Namespace) -> tuple[Records, POMDPStudy]:
     """The records, and the study of them that the arguments ask for."""
-    from attach_ai.fit.build import build_study
+    from attach_ai.fit.study.build import build_study
 
     records = _records(a)
     return records, build_study(a.model, None, records, a.free, **_words(a))

@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Array
 
 from attach_ai.errors import InputError
-from attach_ai.fit.build import build_study
-from attach_ai.fit.identification import identification
-from attach_ai.fit.sampling import Draws, sample
-from attach_ai.fit.study import POMDPStudy
-from attach_ai.fit.tree import to_tree
+from attach_ai.fit.checks.identification import identification
+from attach_ai.fit.sampling.sample import Draws, sample
+from attach_ai.fit.sampling.tree import to_tree
+from attach_ai.fit.study.build import build_study
+from attach_ai.fit.study.pomdp import POMDPStudy
 from attach_ai.model.link import Link
 from attach_ai.provenance import provenance
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from xarray import DataTree
 
     from attach_ai.agent import Agent
-    from attach_ai.fit.records import Records
+    from attach_ai.fit.records.records import Records
     from attach_ai.model import Model
 
 
@@ -48,7 +48,7 @@ def fit(
 
     `free`: parameters of the model, or of a practice in the records. `group`: the column of arms,
     as a check that the records were read with it. The words up to `settings` are those of
-    `build_study`; further ones those of `attach_ai.fit.sampling.sample` (`chains`, `warmup`,
+    `build_study`; further ones those of `attach_ai.fit.sampling.sample.sample` (`chains`, `warmup`,
     `draws`, `engine`, `folder`, ...). With a `folder` a fit that was cut short goes on from there,
     and gives the same draws.
 

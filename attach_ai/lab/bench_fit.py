@@ -22,10 +22,10 @@ import numpy as np
 
 from attach_ai.errors import InputError
 from attach_ai.files import write_json
-from attach_ai.fit.chain import Density, plain_rules
-from attach_ai.fit.diagnostics import least_effective
-from attach_ai.fit.sampling import Draws, sample
-from attach_ai.fit.study import POMDPStudy
+from attach_ai.fit.sampling.chain import Density, plain_rules
+from attach_ai.fit.sampling.diagnostics import least_effective
+from attach_ai.fit.sampling.sample import Draws, sample
+from attach_ai.fit.study.pomdp import POMDPStudy
 from attach_ai.progress import Progress
 from attach_ai.provenance import machine
 
@@ -86,8 +86,8 @@ def bench_fit(json_path: Path | None = None, size: Size = Size()) -> dict[str, A
 
 def workload(n_people: int, seed: int = 0) -> POMDPStudy:
     """The study that is timed; a twentieth of its answers are missing."""
-    from attach_ai.fit.build import build_study
-    from attach_ai.fit.planned import answered, planned_records
+    from attach_ai.fit.study.build import build_study
+    from attach_ai.fit.study.planned import answered, planned_records
     from attach_ai.model.mapping import load_mapping
 
     mapping = load_mapping("cohort")

@@ -38,7 +38,7 @@ class Experiment:
     @property
     def lacks(self) -> tuple[str, ...]:
         """Data sets that it is about (`DATA`, by name) and that are not at hand."""
-        from attach_ai.fit.known_data import at_hand
+        from attach_ai.fit.study.known_data import at_hand
 
         return tuple(name for name in getattr(self.module, "DATA", ()) if at_hand(name) is None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from attach_ai.fit.diagnostics import Check, diagnostics
+from attach_ai.fit.sampling.diagnostics import Check, diagnostics
 from attach_ai.lab import fit_words as words
 from attach_ai.plot import fit_frames as frames
 from attach_ai.plot.fit_persons import TRUSTED, trust

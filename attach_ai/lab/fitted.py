@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from attach_ai.fit.compare import Comparison, compare_studies
-from attach_ai.fit.contest import opponents
-from attach_ai.fit.diagnostics import worst
-from attach_ai.fit.sampling import sample
-from attach_ai.fit.tree import population_of, to_tree
+from attach_ai.fit.comparison.compare import Comparison, compare_studies
+from attach_ai.fit.comparison.contest import opponents
+from attach_ai.fit.sampling.diagnostics import worst
+from attach_ai.fit.sampling.sample import sample
+from attach_ai.fit.sampling.tree import population_of, to_tree
 from attach_ai.lab.verdict import Finding
 
 if TYPE_CHECKING:
-    from attach_ai.fit.records import Records
+    from attach_ai.fit.records.records import Records
 
 LEVEL = 0.89
 MIXED = 1.01  # R-hat from which on chains are said not to agree

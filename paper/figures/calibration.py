@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from attach_ai.fit.uniformity import band
+from attach_ai.fit.checks.uniformity import band
 from attach_ai.plot.findings import mark, tally
 from attach_ai.plot.style import (
     BLUE,

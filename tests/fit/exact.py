@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from attach_ai.fit.abstract import People
-from attach_ai.fit.sampling import Draws
+from attach_ai.fit.sampling.sample import Draws
+from attach_ai.fit.study.abstract import People
 from tests.fit.toy import NOISE, ToyStudy, toy
 
 

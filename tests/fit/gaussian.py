@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.stats import multivariate_normal
 
-from attach_ai.fit.abstract import People
+from attach_ai.fit.study.abstract import People
 from tests.fit.toy import NOISE, ToyStudy, toy
 
 SPREAD = 0.8

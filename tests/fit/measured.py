@@ -11,9 +11,9 @@ import numpy as np
 import numpyro.distributions as dist
 import pandas as pd
 
-from attach_ai.fit.abstract import Fixed, People, Prior
-from attach_ai.fit.lives import Lives
-from attach_ai.fit.study import POMDPStudy, Question
+from attach_ai.fit.study.abstract import Fixed, People, Prior
+from attach_ai.fit.study.lives import Lives
+from attach_ai.fit.study.pomdp import POMDPStudy, Question
 
 N, WAVES, STEPS = 10, 4, 13
 

@@ -16,8 +16,8 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import norm
 
-from attach_ai.fit import answers
-from attach_ai.fit.answers import cutpoints, shared_cutpoints
+from attach_ai.fit.study import answers
+from attach_ai.fit.study.answers import cutpoints, shared_cutpoints
 
 # Compiled whole: op by op would compile each.
 graded = jax.jit(answers.graded)

@@ -9,9 +9,9 @@ import pytest
 from scipy.stats import kstest
 
 from attach_ai.errors import InputError
-from attach_ai.fit.calibration import Calibration, calibrate
-from attach_ai.fit.replicates import chosen
-from attach_ai.fit.uniformity import band, departure, p_value
+from attach_ai.fit.checks.calibration import Calibration, calibrate
+from attach_ai.fit.checks.replicates import chosen
+from attach_ai.fit.checks.uniformity import band, departure, p_value
 from tests.fit import exact
 from tests.fit.toy import toy
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from attach_ai.errors import InputError
-from attach_ai.fit.compare import Comparison, compare_studies, stacking
-from attach_ai.fit.sampling import Draws
+from attach_ai.fit.comparison.compare import Comparison, compare_studies, stacking
+from attach_ai.fit.sampling.sample import Draws
 from tests.fit import gaussian
 
 

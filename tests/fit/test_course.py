@@ -13,8 +13,8 @@ import pytest
 from attach_ai.agent import Agent, Dirichlet, ExpectedFreeEnergy, Field, Habit, MeanField
 from attach_ai.agent.hold import Program, compile_program
 from attach_ai.errors import InputError
-from attach_ai.fit.course import Given, acts_by_habit, by_habit, by_step, course
-from attach_ai.fit.lives import expected_outcomes
+from attach_ai.fit.study.course import Given, acts_by_habit, by_habit, by_step, course
+from attach_ai.fit.study.lives import expected_outcomes
 from attach_ai.model import Model, load_model, load_practice, load_world
 from attach_ai.model.practice import Schedule
 from attach_ai.simulation import condition, days, log_likelihood, rollout

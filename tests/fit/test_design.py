@@ -15,10 +15,10 @@ import pytest
 from jaxtyping import Array
 
 from attach_ai.errors import InputError
-from attach_ai.fit.abstract import AbstractStudy, People, Prior
-from attach_ai.fit.design import Design, design
-from attach_ai.fit.identification import identification
-from attach_ai.fit.power import ancova_power, assurance, power
+from attach_ai.fit.checks.design import Design, design
+from attach_ai.fit.checks.identification import identification
+from attach_ai.fit.checks.power import ancova_power, assurance, power
+from attach_ai.fit.study.abstract import AbstractStudy, People, Prior
 from tests.fit.toy import empty, toy
 
 SPREAD = 0.5
@@ -156,7 +156,7 @@ def test_finished_cells_are_not_computed_again(
         named = {"reliability": {"level": 0.5}, "score_power": {}}
         return {**found, **named, "prior_sd": 1.0, "verdict": [""] * len(people)}
 
-    monkeypatch.setattr("attach_ai.fit.design._Cell.measure", measure)
+    monkeypatch.setattr("attach_ai.fit.checks.design._Cell.measure", measure)
     with pytest.raises(KeyboardInterrupt):
         _designed(tmp_path, build)
     again = _designed(tmp_path, build)

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from attach_ai.errors import InputError
-from attach_ai.fit.formats import read_table
-from attach_ai.fit.records import read_records
+from attach_ai.fit.records.formats import read_table
+from attach_ai.fit.records.records import read_records
 
 FRAME = pd.DataFrame(
     {

@@ -15,8 +15,8 @@ from attach_ai.agent import Agent, ExpectedFreeEnergy
 from attach_ai.agent.mean_field import MeanField
 from attach_ai.agent.planning import Habit
 from attach_ai.errors import InputError
-from attach_ai.fit.course import Course
-from attach_ai.fit.functionals import EDGE, reading, readings
+from attach_ai.fit.study.course import Course
+from attach_ai.fit.study.functionals import EDGE, reading, readings
 from attach_ai.model import load_model
 from attach_ai.model.functional import Functional
 from tests.oracles import Oracle

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attach_ai.errors import InputError
-from attach_ai.fit.records import read_records
+from attach_ai.fit.records.records import read_records
 from attach_ai.model.mapping import load_mapping
 
 QUICK = settings(

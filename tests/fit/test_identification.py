@@ -12,9 +12,9 @@ import numpyro.distributions as dist
 import pytest
 from jaxtyping import Array
 
-from attach_ai.fit.abstract import AbstractStudy, People, Prior
-from attach_ai.fit.identification import Identification, identification, reliabilities
-from attach_ai.fit.information import flatten, known
+from attach_ai.fit.checks.identification import Identification, identification, reliabilities
+from attach_ai.fit.checks.information import flatten, known
+from attach_ai.fit.study.abstract import AbstractStudy, People, Prior
 from tests.fit.toy import NOISE, ToyStudy, empty, toy
 
 

@@ -13,9 +13,9 @@ import numpyro.distributions as dist
 import pytest
 
 from attach_ai.errors import InputError
-from attach_ai.fit.abstract import AbstractStudy, Fixed, People, Prior, Sites
-from attach_ai.fit.invariance import Offset, _folds, freed, invariance
-from attach_ai.fit.sampling import Draws
+from attach_ai.fit.checks.invariance import Offset, _folds, freed, invariance
+from attach_ai.fit.sampling.sample import Draws
+from attach_ai.fit.study.abstract import AbstractStudy, Fixed, People, Prior, Sites
 from tests.fit.toy import toy
 
 NOISE = 0.3

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from attach_ai.errors import InputError
-from attach_ai.fit import loo, marginal
-from attach_ai.fit.abstract import AbstractStudy, without_answers
-from attach_ai.fit.sampling import Draws, sample
+from attach_ai.fit.comparison import loo, marginal
+from attach_ai.fit.sampling.sample import Draws, sample
+from attach_ai.fit.study.abstract import AbstractStudy, without_answers
 from tests.fit import gaussian
 from tests.fit.toy import toy
 

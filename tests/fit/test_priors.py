@@ -10,7 +10,7 @@ import pytest
 from scipy import integrate, stats
 
 from attach_ai.errors import InputError
-from attach_ai.fit.priors import EDGE, describe, moments, transform
+from attach_ai.fit.study.priors import EDGE, describe, moments, transform
 from attach_ai.model import load_model
 from attach_ai.model.parameters import PRIORS, Parameter
 

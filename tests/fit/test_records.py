@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from attach_ai.errors import InputError
-from attach_ai.fit.exposure import Exposure
-from attach_ai.fit.records import Records, missingness, read_records
+from attach_ai.fit.records.exposure import Exposure
+from attach_ai.fit.records.records import Records, missingness, read_records
 from attach_ai.model.exposure import Arm, Period
 from attach_ai.model.library import root
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from attach_ai.errors import InputError
-from attach_ai.fit.recovery import recover
+from attach_ai.fit.checks.recovery import recover
 from tests.fit import exact
 from tests.fit.toy import toy
 

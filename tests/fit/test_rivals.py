@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attach_ai.fit.abstract import AbstractStudy, Sites, without_answers
-from attach_ai.fit.answers import probabilities
-from attach_ai.fit.rivals import Rival, rivals, score_model
-from attach_ai.fit.rivals.driven import scale_scores
-from attach_ai.fit.rivals.known import Design, independent
+from attach_ai.fit.comparison.rivals import Rival, rivals, score_model
+from attach_ai.fit.comparison.rivals.driven import scale_scores
+from attach_ai.fit.comparison.rivals.known import Design, independent
+from attach_ai.fit.study.abstract import AbstractStudy, Sites, without_answers
+from attach_ai.fit.study.answers import probabilities
 from tests.fit import measured
 
 BASE = measured.study()

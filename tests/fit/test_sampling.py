@@ -21,10 +21,10 @@ import numpy as np
 import pytest
 
 from attach_ai.errors import InputError
-from attach_ai.fit import processes, worker
-from attach_ai.fit.chain import Density, Settings
-from attach_ai.fit.identity import fingerprint
-from attach_ai.fit.sampling import Draws, Refit, sample, sample_many, seed_of
+from attach_ai.fit.sampling import processes, worker
+from attach_ai.fit.sampling.chain import Density, Settings
+from attach_ai.fit.sampling.identity import fingerprint
+from attach_ai.fit.sampling.sample import Draws, Refit, sample, sample_many, seed_of
 from tests.fit.toy import ToyStudy, toy
 
 # Two unknown means, one length of chain: what is compiled once serves every test.
@@ -84,7 +84,7 @@ def test_a_killed_fit_goes_on_to_the_same_draws(whole: tuple[Draws, Path], tmp_p
     settings = Settings(**LENGTH)
     task = worker.Task(STUDY, settings, 1, (0, 1), tmp_path, every=20)
     child = subprocess.Popen(
-        [sys.executable, "-m", "attach_ai.fit.worker"],
+        [sys.executable, "-m", "attach_ai.fit.sampling.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -235,7 +235,7 @@ def test_nutpie_finds_the_same_posterior() -> None:
 @pytest.mark.slow
 def test_a_study_is_itself_in_another_process() -> None:
     script = (
-        "from tests.fit.toy import toy; from attach_ai.fit.identity import fingerprint;"
+        "from tests.fit.toy import toy; from attach_ai.fit.sampling.identity import fingerprint;"
         "print(fingerprint(toy(20, individual=False)))"
     )
     env = {**processes._environment(), "PYTHONHASHSEED": "7"}

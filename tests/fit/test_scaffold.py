@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from attach_ai.errors import InputError
-from attach_ai.fit.records import read_records
-from attach_ai.fit.scaffold import scaffold, skeletons, write_scaffold
+from attach_ai.fit.records.records import read_records
+from attach_ai.fit.records.scaffold import scaffold, skeletons, write_scaffold
 from attach_ai.model.instrument import Instrument, read_instrument
 from attach_ai.model.mapping import DataMapping, read_mapping
 

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from attach_ai.errors import InputError
-from attach_ai.fit.records import read_records
-from attach_ai.fit.score import score
+from attach_ai.fit.records.records import read_records
+from attach_ai.fit.records.score import score
 from attach_ai.model.instrument import Instrument, load_instrument
 
 DATA = os.environ.get("ATTACH_AI_DATA")

@@ -11,8 +11,8 @@ from scipy.special import digamma, logsumexp
 from scipy.stats import beta, binom, dirichlet
 
 from attach_ai.errors import InputError
-from attach_ai.fit.abstract import AbstractStudy, People
-from attach_ai.fit.selection import confusion, exceedance_probability, random_effects
+from attach_ai.fit.comparison.selection import confusion, exceedance_probability, random_effects
+from attach_ai.fit.study.abstract import AbstractStudy, People
 from tests.fit import gaussian
 
 

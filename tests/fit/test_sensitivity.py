@@ -13,17 +13,17 @@ import pytest
 from jaxtyping import Array
 
 from attach_ai.errors import InputError
-from attach_ai.fit.abstract import Prior
-from attach_ai.fit.not_at_random import (
+from attach_ai.fit.checks.not_at_random import (
     NotAtRandom,
     _imputed,
     _shift,
     after_dropout,
     missing_not_at_random,
 )
-from attach_ai.fit.power import ancova
-from attach_ai.fit.sampling import Draws
-from attach_ai.fit.sensitivity import Sensitivity, log_densities, sensitivity
+from attach_ai.fit.checks.power import ancova
+from attach_ai.fit.checks.sensitivity import Sensitivity, log_densities, sensitivity
+from attach_ai.fit.sampling.sample import Draws
+from attach_ai.fit.study.abstract import Prior
 from tests.fit.toy import NOISE, ToyStudy, toy
 
 ARMS = ["waiting", "practice"] * 30

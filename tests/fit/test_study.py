@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from attach_ai.errors import InputError
-from attach_ai.fit.build import build_study
-from attach_ai.fit.course import course
-from attach_ai.fit.planned import answered, planned_records
-from attach_ai.fit.records import Records
-from attach_ai.fit.study import POMDPStudy
+from attach_ai.fit.records.records import Records
+from attach_ai.fit.study.build import build_study
+from attach_ai.fit.study.course import course
+from attach_ai.fit.study.planned import answered, planned_records
+from attach_ai.fit.study.pomdp import POMDPStudy
 from attach_ai.model import load_model
 
 FREE = ("trust", "fear_of_loss", "heal", "hold")

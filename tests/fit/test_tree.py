@@ -13,10 +13,10 @@ import pytest
 import xarray as xr
 
 from attach_ai.errors import InputError
-from attach_ai.fit import predictive, tree
-from attach_ai.fit.diagnostics import diagnostics, worst
-from attach_ai.fit.sampling import Draws
-from attach_ai.fit.tree import load_tree, people_of, population_of, save_tree, to_tree
+from attach_ai.fit.sampling import predictive, tree
+from attach_ai.fit.sampling.diagnostics import diagnostics, worst
+from attach_ai.fit.sampling.sample import Draws
+from attach_ai.fit.sampling.tree import load_tree, people_of, population_of, save_tree, to_tree
 from tests.fit.toy import toy
 
 CHAINS, LENGTH = 2, 400

@@ -17,7 +17,7 @@ import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
-from attach_ai.fit.abstract import AbstractStudy, People, Prior, Sites
+from attach_ai.fit.study.abstract import AbstractStudy, People, Prior, Sites
 
 PARAMETERS = ("level", "trend")
 NOISE = 0.5  # of a continuous item

@@ -1,0 +1,1 @@
+"""Whether to believe it: identification, design, recovery, calibration, sensitivity, invariance."""
