@@ -39,13 +39,13 @@ NULL = "the same, and a fit that never looks at the data: the test must fail the
 CLAIMS = ()
 MODELS = (
     "attachment_waves",
-    "attachment",
-    "cohort",
+    "links/attachment",
+    "mappings/cohort",
     "loving_kindness_day",
     "waitlist_day",
     "imagined_other",
-    "ecr_rs",
-    "phq9",
+    "instruments/ecr_rs",
+    "instruments/phq9",
 )
 
 # Committed before the first run.

@@ -37,16 +37,16 @@ CLAIMS = ()
 DATA = ("school",)
 MODELS = (
     "attachment_waves",
-    "attachment",
-    "school_waves",
-    "cohort",
+    "links/attachment",
+    "mappings/school_waves",
+    "mappings/cohort",
     "loving_kindness_day",
     "waitlist_day",
     "imagined_other",
-    "ecr_rs",
-    "phq9",
-    "ucla3",
-    "zung_sds",
+    "instruments/ecr_rs",
+    "instruments/phq9",
+    "instruments/ucla3",
+    "instruments/zung_sds",
 )
 
 # Committed before the first run.

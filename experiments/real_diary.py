@@ -35,7 +35,7 @@ ABLATION = "A_benevolent switched off; the law switched off; an author switched 
 NULL = "autoregression, growth and a mixed model of the same items with the same events"
 CLAIMS = ()
 DATA = ("diary",)
-MODELS = ("attachment_waves", "attachment", "diary_mbct", "esm_affect")
+MODELS = ("attachment_waves", "links/attachment", "mappings/diary_mbct", "instruments/esm_affect")
 
 # Committed before the first run.
 FREE = ("trust", "shame", "return_rate", "heal", "wound")

@@ -34,13 +34,13 @@ NULL = "a parameter that nothing measures: no contraction"
 CLAIMS = ()
 MODELS = (
     "attachment_waves",
-    "attachment",
-    "cohort",
+    "links/attachment",
+    "mappings/cohort",
     "loving_kindness_day",
     "waitlist_day",
     "imagined_other",
-    "ecr_rs",
-    "phq9",
+    "instruments/ecr_rs",
+    "instruments/phq9",
 )
 
 # Committed before the first run.

@@ -21,6 +21,7 @@ from attach_ai.errors import InputError
 from attach_ai.files import digest
 from attach_ai.lab.experiments import Experiment
 
+ELSEWHERE = ("instruments", "links", "mappings")  # folders that a name says
 PICTURES = ("attach_ai.plot", "attach_ai.cli")
 
 
@@ -48,10 +49,15 @@ def as_json(config: Any) -> dict[str, Any]:
 
 
 def declared(names: Iterable[str], root: Path, place: Path) -> list[Path]:
-    """Files of declared models, practices, phenotypes or worlds, by name."""
+    """Files of declared models, practices, phenotypes, worlds or histories, by name.
+
+    Of other folders the folder is named too ("links/attachment"): a link may be called as the model
+    that it reads.
+    """
     files: dict[str, list[Path]] = {}
     for path in sorted((root / "models").rglob("*.toml")):
-        files.setdefault(path.stem, []).append(path)
+        bare = path.parent.name not in ELSEWHERE
+        files.setdefault(path.stem if bare else f"{path.parent.name}/{path.stem}", []).append(path)
     for name in names:
         if name not in files:
             raise InputError(f"MODELS names '{name}', which models/ does not have", str(place))
