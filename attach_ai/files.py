@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import attach_ai
 from attach_ai.errors import InputError
 
 
@@ -19,10 +19,15 @@ def checkout(start: Path | None = None) -> Path:
     `InputError` where there is none: experiments and the paper do not travel with the package.
     """
     here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents, Path(attach_ai.__file__).resolve().parents[1]):
+    for folder in (here, *here.parents, _package().parent):
         if (folder / "experiments").is_dir() and (folder / "pyproject.toml").is_file():
             return folder
     raise InputError("no checkout of attach_ai here or above; run this inside one", str(here))
+
+
+def _package() -> Path:
+    """Where the package was loaded from (its name is not imported: that would mean all of it)."""
+    return Path(str(sys.modules["attach_ai"].__file__)).resolve().parent
 
 
 def digest(data: bytes | str) -> str:

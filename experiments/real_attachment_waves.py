@@ -20,7 +20,7 @@ from attach_ai.fit.study.known_data import needed
 from attach_ai.fit.study.planned import planned_records
 from attach_ai.fit.study.pomdp import POMDPStudy
 from attach_ai.lab import Finding, Verdict
-from attach_ai.lab.fitted import effects_of, fitted, mixing, over_opponents
+from attach_ai.lab.fitted import effects_of, judged, mixing, over_opponents, page
 from attach_ai.model.mapping import load_mapping
 
 FIGURE = "R1"
@@ -50,35 +50,43 @@ MODELS = (
 )
 
 # Committed before the first run.
-FREE = ("trust", "fear_of_loss", "shame", "avoidance", "heal", "wound")
+FREE = ("trust", "fear_of_loss", "shame", "heal", "wound")
+OWN = ("trust",)  # what this design can tell of single pupils, before any answer was read
 TARGET, EFFECT = "effect[trust, practice]", 0.5  # log-odds
 TRIED = ("trust", "fear_of_loss", "hold")
 ASKED = ("ecr_rs", "phq9", "ucla3")
 ABLATIONS = ("without benevolent", "without law")
 RIVALS = ("mixed", "growth", "autoregression")
+OURS = "ours"
 
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes. `n_draws` of each of `n_chains` after `n_warmup`; `people` of the study that would
-    test the practice (none: it is not designed)."""
+    """Sizes. `n_draws` of each of `n_chains` after `n_warmup`, of opponents `n_opponent` of two
+    chains; `people` of the study that would test the practice (none: it is not designed)."""
 
     n_chains: int = 2
     n_warmup: int = 300
     n_draws: int = 300
+    n_opponent: int = 200
     max_tree_depth: int = 10
     people: tuple[int, ...] = (120, 480)
     seed: int = 1
 
 
-SMOKE = Config(n_chains=1, n_warmup=4, n_draws=8, max_tree_depth=2, people=())
+SMOKE = Config(n_chains=1, n_warmup=10, n_draws=32, n_opponent=32, max_tree_depth=2, people=())
 STANDARD = Config()
-DEEP = Config(n_chains=4, n_warmup=500, n_draws=1000, people=(60, 120, 240, 480, 960))
+DEEP = Config(
+    n_chains=4, n_warmup=1000, n_draws=1000, n_opponent=400, people=(60, 120, 240, 480, 960)
+)
 
 
 def cells(config: Config) -> dict[str, Callable[[], xr.Dataset]]:
-    """The fit and all its opponents; and the study that these data are not."""
-    work: dict[str, Callable[[], xr.Dataset]] = {"school": partial(_school, config)}
+    """Ours, each opponent; and the study that these data are not."""
+    work: dict[str, Callable[[], xr.Dataset]] = {
+        name.replace(" ", "_"): partial(_judged, config, None if name == OURS else name)
+        for name in (OURS, *ABLATIONS, *RIVALS)
+    }
     if config.people:
         work["design"] = partial(_design, config)
     return work
@@ -89,9 +97,16 @@ def run(config: Config) -> dict[str, xr.Dataset]:
     return {name: work() for name, work in cells(config).items()}
 
 
+def summary(found: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+    """Estimates and the table by model, and the design; nothing of any pupil."""
+    fits = {name.replace("_", " "): d for name, d in found.items() if name != "design"}
+    design = {"design": found["design"]} if "design" in found else {}
+    return {"school": page(fits)} | design
+
+
 def verdict(config: Config, found: Mapping[str, xr.Dataset]) -> Verdict:
     """Compare with the prediction."""
-    data = found["school"]
+    data = summary(found)["school"]
     moved, figures = effects_of(data, "intervention")
     outcomes = (
         mixing(data),
@@ -107,22 +122,23 @@ def verdict(config: Config, found: Mapping[str, xr.Dataset]) -> Verdict:
     return Verdict("real_attachment_waves", PREDICTION, REFUTATION, outcomes)
 
 
-def _school(config: Config) -> xr.Dataset:
+def _judged(config: Config, opponent: str | None) -> xr.Dataset:
     records = read_records(needed("school"), mapping="school_waves")
-    return fitted(
+    return judged(
         records,
         FREE,
+        opponent,
         seed=config.seed,
-        words={"individual": ("trust", "fear_of_loss", "shame", "avoidance")},
-        chains=config.n_chains,
+        words={"individual": OWN},
+        chains=config.n_chains if opponent is None else min(2, config.n_chains),
         warmup=config.n_warmup,
-        draws=config.n_draws,
+        draws=config.n_draws if opponent is None else config.n_opponent,
         max_tree_depth=config.max_tree_depth,
     )
 
 
 def _design(config: Config) -> xr.Dataset:
-    """Arms that practise or wait, day by day; loneliness beside attachment and low mood."""
+    """Arms that practise or wait, week by week; loneliness beside attachment and low mood."""
     mapping = load_mapping("cohort")
 
     def build(people: int, waves: int, items: str, dose: float) -> POMDPStudy:

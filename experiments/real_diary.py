@@ -18,7 +18,7 @@ import xarray as xr
 from attach_ai.fit.records.records import Records, read_records
 from attach_ai.fit.study.known_data import needed
 from attach_ai.lab import Finding, Verdict
-from attach_ai.lab.fitted import effects_of, fitted, mixing, over_opponents
+from attach_ai.lab.fitted import effects_of, judged, mixing, over_opponents, page
 
 FIGURE = "R2"
 QUESTION = "Do beliefs that events drive predict moods in a diary, better than honest rivals do?"
@@ -44,28 +44,34 @@ OWN = ("trust", "shame")
 WORRY = {"esm_affect.worry": 3}
 ABLATIONS = ("without benevolent", "without law")
 RIVALS = ("mixed", "growth", "autoregression")
+OURS = "ours"
 
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes. `n_people` of the diary, the first ones (0: all)."""
+    """Sizes. `n_people` of the diary, the first ones (0: all); `n_draws` of ours, `n_opponent` of
+    each opponent, in each of `n_chains`."""
 
     n_people: int = 40
     n_chains: int = 2
     n_warmup: int = 200
     n_draws: int = 200
+    n_opponent: int = 100
     max_tree_depth: int = 8
     seed: int = 2
 
 
-SMOKE = Config(n_people=4, n_chains=1, n_warmup=4, n_draws=8, max_tree_depth=2)
+SMOKE = Config(n_people=4, n_chains=1, n_warmup=10, n_draws=32, n_opponent=32, max_tree_depth=2)
 STANDARD = Config()
-DEEP = Config(n_people=0, n_warmup=400, n_draws=600, max_tree_depth=10)
+DEEP = Config(n_people=0, n_warmup=400, n_draws=600, n_opponent=300, max_tree_depth=10)
 
 
 def cells(config: Config) -> dict[str, Callable[[], xr.Dataset]]:
-    """The fit and all its opponents."""
-    return {"diary": partial(_diary, config)}
+    """Ours, and each opponent."""
+    return {
+        name.replace(" ", "_"): partial(_judged, config, None if name == OURS else name)
+        for name in (OURS, *ABLATIONS, *RIVALS)
+    }
 
 
 def run(config: Config) -> dict[str, xr.Dataset]:
@@ -73,9 +79,14 @@ def run(config: Config) -> dict[str, xr.Dataset]:
     return {name: work() for name, work in cells(config).items()}
 
 
+def summary(found: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+    """Estimates and the table by model; nothing of any person."""
+    return {"diary": page({name.replace("_", " "): data for name, data in found.items()})}
+
+
 def verdict(config: Config, found: Mapping[str, xr.Dataset]) -> Verdict:
     """Compare with the prediction."""
-    data = found["diary"]
+    data = summary(found)["diary"]
     moved, figures = effects_of(data, "mbct:after")
     outcomes = (
         mixing(data),
@@ -90,16 +101,17 @@ def verdict(config: Config, found: Mapping[str, xr.Dataset]) -> Verdict:
     return Verdict("real_diary", PREDICTION, REFUTATION, outcomes)
 
 
-def _diary(config: Config) -> xr.Dataset:
+def _judged(config: Config, opponent: str | None) -> xr.Dataset:
     records = read_records(needed("diary"), mapping="diary_mbct")
-    return fitted(
+    return judged(
         first(records, config.n_people) if config.n_people else records,
         FREE,
+        opponent,
         seed=config.seed,
         words={"individual": OWN, "alternatives": WORRY},
         chains=config.n_chains,
         warmup=config.n_warmup,
-        draws=config.n_draws,
+        draws=config.n_draws if opponent is None else config.n_opponent,
         max_tree_depth=config.max_tree_depth,
     )
 

@@ -214,6 +214,15 @@ def identified() -> xr.Dataset:
     )
 
 
+def scaled() -> xr.Dataset:
+    """`Sensitivity.data`: one parameter of people and one of items hang on their priors."""
+    verdict = ["", "the prior decides more than the data", "the prior, as it was"]
+    told = {k: ("unknown", [0.9, 0.3, 0.0]) for k in ("contraction", "to_prior", "to_likelihood")}
+    unknown = ["mean[trust]", "mean[precision]", "cut_first[ecr_rs.1]"]
+    coords = {"unknown": unknown, "site": ("unknown", ["mean", "mean", "cut_first"])}
+    return xr.Dataset({**told, "verdict": ("unknown", verdict)}, coords)
+
+
 def recovered(r: tuple[float, float] = (0.9, 0.5), seed: int = 0) -> xr.DataTree:
     """What `Recovery.to_tree` gives: people's effects with these correlations."""
     rng = np.random.default_rng(seed)
@@ -325,4 +334,49 @@ def shifted() -> xr.Dataset:
             "effect_high": (dims, effect + 0.3),
         },
         {"delta": delta, "contrast": ["practice against waitlist"], "scale": list(SCALES[:2])},
+    )
+
+
+def contested(
+    scales: tuple[str, ...] = SCALES,
+    *,
+    episodes: tuple[str, ...] = ("study",),
+    n_occasions: int = 3,
+    parameters: tuple[str, ...] = PARAMETERS,
+    seed: int = 0,
+) -> xr.Dataset:
+    """What `attach_ai.lab.fitted.fitted` gives: our fit and opponents, of which one is ahead."""
+    rng = np.random.default_rng(seed)
+    shape = (len(GROUPS), len(episodes), n_occasions, len(scales))
+    score = 2 + np.arange(len(scales)) / 4 + 0.2 * rng.normal(size=shape)
+    middle = score + 0.1 * rng.normal(size=shape)
+    mid = rng.normal(0, 0.5, (len(parameters), 2)).reshape(-1)
+    ends = np.array([-1.0, 0.0, 1.0])
+    ahead = {"attachment_waves": 0.0, "without benevolent": 1.5, "without law": 30.0}
+    ahead |= {"with author": -2.0, "mixed": 410.0, "growth": 55.0, "autoregression": -120.0}
+    away = np.array([*ahead.values()])
+    names = [f"effect[{p}, {c}]" for p in parameters for c in ("practice", "age")]
+    return xr.Dataset(
+        {
+            "estimate": (("end", "quantity"), mid + 0.4 * ends[:, None]),
+            "score": (("group", "episode", "occasion", "scale"), score),
+            "predicted": (
+                ("end", "group", "episode", "occasion", "scale"),
+                middle + 0.3 * ends[:, None, None, None, None],
+            ),
+            "ahead": ("model", away),
+            "ahead_se": ("model", 2 + np.abs(away) / 8),
+            "waves_ahead": ("model", away / 3),
+            "waves_ahead_se": ("model", 2 + np.abs(away) / 12),
+        },
+        {
+            "end": ["low", "median", "high"],
+            "quantity": names,
+            "group": list(GROUPS),
+            "episode": list(episodes),
+            "occasion": [str(i + 1) for i in range(n_occasions)],
+            "scale": list(scales),
+            "model": list(ahead),
+        },
+        {"rhat": 1.02, "ess": 120.0, "divergences": 0.0},
     )

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from attach_ai.model import Model
 
 
+SHOWN = ["elpd", "difference", "difference_se", "waves_difference", "weight", "k_share"]
+
+
 def instruments(a: argparse.Namespace) -> int:
     """List them, show one, or write skeletons for a file of one's own."""
     from attach_ai.model import codebook
@@ -63,6 +66,8 @@ def design(a: argparse.Namespace) -> int:
     out = file(a.out, ".nc") if a.out else None
     picture = file(a.figure, ".png", ".pdf", ".svg") if a.figure else None
     text = file(a.text, ".txt", ".md") if a.text else None
+    if a.mapping is None:
+        raise InputError("a design needs a mapping, which declares waves and arms", "--mapping")
     mapping = load_mapping(a.mapping)
     asked = [None if x == "all" else _count(x, "--items") for x in a.items]
 
@@ -107,22 +112,24 @@ def fit(a: argparse.Namespace) -> int:
     """Fit a model to a file of answers."""
     import jax
 
-    from attach_ai.fit.checks.identification import identification
-    from attach_ai.fit.fitting import fit_study
+    from attach_ai.fit.fitting import fit_study, told_of
+    from attach_ai.fit.sampling.chain import Settings
     from attach_ai.fit.sampling.diagnostics import diagnostics
     from attach_ai.fit.sampling.tree import save_tree
     from attach_ai.fit.study.priors import prior_table
 
     out = file(a.out, ".nc")
     picture = file(a.figure, ".png", ".pdf", ".svg") if a.figure else None
+    Settings(a.warmup, a.draws)  # said before anything is computed, if it cannot be
     records, study = _study(a)
     for note in records.notes:
         print(f"note: {note}")
     print(prior_table(study))
     key = jax.random.key(a.seed)
-    print(identification(study, jax.random.fold_in(key, 1)))
+    told = told_of(study, key)
+    print(told, flush=True)
     folder = Path(a.folder) if a.folder else out.with_suffix(".draws")
-    tree = fit_study(study, records, key=key, folder=folder, **_sampler(a))
+    tree = fit_study(study, records, key=key, told=told, folder=folder, **_sampler(a))
     save_tree(tree, out)
     if picture:
         from attach_ai.plot.fit import fit as draw
@@ -139,7 +146,9 @@ def recover(a: argparse.Namespace) -> int:
     """Whether the design gives back what went in."""
     from attach_ai.files import write
     from attach_ai.fit.checks.recovery import recover as run
+    from attach_ai.fit.checks.replicates import chosen
 
+    chosen(a.only, a.replicates)  # before anything is computed
     out = file(a.out, ".nc")
     picture = file(a.figure, ".png", ".pdf", ".svg") if a.figure else None
     _, study = _study(a)
@@ -165,7 +174,9 @@ def calibrate(a: argparse.Namespace) -> int:
     """Simulation-based calibration; exit code 1 where it fails."""
     from attach_ai.files import write
     from attach_ai.fit.checks.calibration import calibrate as run
+    from attach_ai.fit.checks.replicates import chosen
 
+    chosen(a.only, a.replicates)  # before anything is computed
     out = file(a.out, ".nc")
     picture = file(a.figure, ".png", ".pdf", ".svg") if a.figure else None
     _, study = _study(a)
@@ -211,7 +222,7 @@ def compare(a: argparse.Namespace) -> int:
         from attach_ai.plot.fit_checks import comparison as draw
 
         draw(tree, picture)
-    print(found.table())
+    print(found.table()[SHOWN].round(2).to_string())
     print(found.verdict_text())
     return 0
 

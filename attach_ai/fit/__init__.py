@@ -6,6 +6,7 @@ The room and its first verb have one name: `attach_ai.fit(model, agent, records,
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -14,9 +15,8 @@ class _Room(ModuleType):
     """A module that can be called."""
 
     def __call__(self, *given: Any, **named: Any) -> Any:
-        from attach_ai.fit.fitting import fit
-
-        return fit(*given, **named)
+        # By name, as the package's face does: no result rests on a verb that nobody called.
+        return import_module("attach_ai.fit.fitting").fit(*given, **named)
 
 
 sys.modules[__name__].__class__ = _Room

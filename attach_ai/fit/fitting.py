@@ -11,7 +11,10 @@ import numpy as np
 from jaxtyping import Array
 
 from attach_ai.errors import InputError
-from attach_ai.fit.checks.identification import identification
+from attach_ai.fit.checks.identification import Identification, identification
+from attach_ai.fit.checks.not_at_random import after_dropout, missing_not_at_random
+from attach_ai.fit.checks.sensitivity import sensitivity
+from attach_ai.fit.sampling.predictive import sheet
 from attach_ai.fit.sampling.sample import Draws, sample
 from attach_ai.fit.sampling.tree import to_tree
 from attach_ai.fit.study.build import build_study
@@ -20,11 +23,15 @@ from attach_ai.model.link import Link
 from attach_ai.provenance import provenance
 
 if TYPE_CHECKING:
-    from xarray import DataTree
+    from xarray import Dataset, DataTree
 
     from attach_ai.agent import Agent
     from attach_ai.fit.records.records import Records
     from attach_ai.model import Model
+
+SCALED = 400  # draws whose likelihood is evaluated again, for power-scaling
+SHIFTS = (-2.0, -1.0, 0.0, 1.0, 2.0)  # logits by which those who left may differ from the rest
+IMPUTED = 10
 
 
 def fit(
@@ -73,21 +80,57 @@ def fit(
     return fit_study(study, records, key=key, **sampler)
 
 
-def fit_study(study: POMDPStudy, records: Records, *, key: Array, **sampler: Any) -> DataTree:
-    """The same of a study that is built already."""
+def fit_study(
+    study: POMDPStudy,
+    records: Records,
+    *,
+    key: Array,
+    told: Identification | None = None,
+    **sampler: Any,
+) -> DataTree:
+    """The same of a study that is built already; `told`: its identification, if it is known."""
+    from xarray import DataTree
+
     seed = seed_from(key)
     draws = sample(study, seed, **sampler)
     design = designed(study, records)
-    return to_tree(
+    tree = to_tree(
         study,
         draws,
         seed=seed,
         records=records,
-        identification=identification(study, jax.random.fold_in(key, 1)).to_dataset(),
+        identification=(told or told_of(study, key)).to_dataset(),
         design=design,
         provenance=_provenance(study, records, seed),
         methods=methods(study, records, design, draws),
     )
+    tree["sensitivity"] = DataTree(sensitivity(study, draws, most=SCALED).data)
+    shifted = not_at_random(study, records, draws, jax.random.fold_in(key, 2))
+    if shifted is not None:
+        tree["not_at_random"] = DataTree(shifted)
+    return tree
+
+
+def not_at_random(study: POMDPStudy, records: Records, draws: Draws, key: Array) -> Dataset | None:
+    """How differences between groups in last scores hang on who left; None where nobody did."""
+    if records.group is None:
+        return None
+    by, items = sheet(study, records), np.array(study.coords["item"])
+    left = after_dropout(study.people).any((0, 1, 2))
+    of = {s: by.of_scale == i for i, s in enumerate(by.scales)}
+    scales = {s: items[own].tolist() for s, own in of.items() if (left & own).any()}
+    if not scales:
+        return None
+    group = [by.groups[g] for g in by.of_group]
+    found = missing_not_at_random(
+        study, draws, SHIFTS, key, group=group, scales=scales, n_imputations=IMPUTED
+    )
+    return found.data
+
+
+def told_of(study: POMDPStudy, key: Array) -> Identification:
+    """What the design can tell, as a fit with this key says it."""
+    return identification(study, jax.random.fold_in(key, 1))
 
 
 def seed_from(key: Array) -> int:

@@ -11,7 +11,7 @@ from attach_ai.lab import fit_words as words
 from attach_ai.lab.fit_parts import Part, figure, listing, table, text
 from attach_ai.lab.fit_words import number
 from attach_ai.plot import fit_frames as frames
-from attach_ai.plot.fit_panels import called, plain
+from attach_ai.plot.fit_labels import called, plain
 
 if TYPE_CHECKING:
     from attach_ai.lab.fit_page import Page
@@ -137,9 +137,10 @@ def _not_at_random(page: Page) -> list[Part]:
             "Differences between groups in last scores, as those who left are taken to differ "
             "from those who stayed.",
             "If those who left would have answered delta logits higher: the difference in last "
-            "scores, pooled over imputations. Delta 0: missing at random. Red and hollow: the "
-            "interval holds zero, so the conclusion hangs on who left.",
-        )
+            "scores, adjusted for the first, pooled over imputations. Delta 0: missing at random. "
+            "Red and hollow: the interval holds zero.",
+        ),
+        listing(words.hanging(data)),
     ]
 
 
@@ -176,16 +177,24 @@ def _scaled(page: Page) -> list[Part]:
     if "sensitivity" not in page.tree.children:
         return []
     frame = page.tree["sensitivity"].to_dataset()
-    told = np.flatnonzero(frame["verdict"].values != "")
-    if not told.size:
-        return [text("Power-scaling finds nothing that another prior would change.")]
+    flagged = frame["verdict"].values != ""
+    of_items = np.isin(frame["site"].values, frames.population_sites(page.tree, items=True))
     rows = [
         [
             called(str(frame["unknown"].values[i])),
             *(number(float(frame[k][i])) for k in ("contraction", "to_prior", "to_likelihood")),
             str(frame["verdict"].values[i]),
         ]
-        for i in told
+        for i in np.flatnonzero(flagged & ~of_items)
     ]
     columns = ["Parameter", "Learned", "To the prior", "To the data", "What it means"]
-    return [table("Power-scaling sensitivity: what needs a look", columns, rows)]
+    found = [
+        table("Power-scaling sensitivity: what needs a look", columns, rows)
+        if rows
+        else text("Power-scaling finds no parameter of people that hangs on its prior.")
+    ]
+    n = int((flagged & of_items).sum())
+    if n:
+        said = f"Of items, {n} of {int(of_items.sum())} parameters hang on theirs."
+        found.append(text(said))
+    return found

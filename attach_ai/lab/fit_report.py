@@ -16,7 +16,7 @@ from attach_ai.lab import fit_sections as sections
 from attach_ai.lab import fit_words as words
 from attach_ai.lab.fit_page import Page
 from attach_ai.lab.fit_parts import Part
-from attach_ai.plot.fit_panels import plain
+from attach_ai.plot.fit_labels import plain
 from attach_ai.plot.style import LEVEL
 
 Tree = Any  # xarray.DataTree, or the path of one

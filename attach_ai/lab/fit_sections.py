@@ -9,7 +9,7 @@ from attach_ai.lab import fit_words as words
 from attach_ai.lab.fit_parts import Part, checks, figure, heading, listing, quote, table, text
 from attach_ai.lab.fit_words import between, number
 from attach_ai.plot import fit_frames as frames
-from attach_ai.plot.fit_panels import called, plain
+from attach_ai.plot.fit_labels import called, plain, reading, told
 from attach_ai.plot.fit_persons import TRUSTED, by_person
 from attach_ai.plot.style import LEVEL
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from attach_ai.lab.fit_page import Page
 
 MOST_PEOPLE = 500  # rows of the table of persons; the rest lies in the tree
+ENOUGH = 100  # replicates from which on a calibration is taken to have looked
 STILL = 1e-3  # range, in its own unit, below which a reading does not move
 METHODS = (
     "The graded response model: Samejima, F. (1969). Psychometrika Monograph 17.",
@@ -66,13 +67,13 @@ def asked(page: Page) -> list[Part]:
 def _more(design: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What was asked beyond that, where it was."""
     found = [
-        ("What is read from beliefs", design.get("readings")),
+        ("What is read from beliefs", _readings(design.get("readings") or {})),
         ("Arms", design.get("arms")),
         ("Covariates", design.get("covariates")),
         ("Set, not free", design.get("settings")),
-        ("Held at the prior's mean", design.get("anchored")),
+        ("Held at the prior's mean", [plain(str(x)) for x in design.get("anchored", [])]),
         ("Switched off", design.get("without")),
-        ("Items answered through", design.get("response")),
+        ("Items answered through", words.response(design)),
     ]
     rows = []
     for name, value in found:
@@ -84,6 +85,14 @@ def _more(design: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
+def _readings(declared: Mapping[str, str]) -> dict[str, str]:
+    """What each scale reads, its parts joined as the design has them."""
+    return {
+        scale: " and ".join(reading(part) for part in said.split(" and "))
+        for scale, said in declared.items()
+    }
+
+
 def identified(page: Page) -> list[Part]:
     """What the design could tell before any answer was read; nothing where it was not asked."""
     from attach_ai.plot import fit_checks as pictures
@@ -92,7 +101,11 @@ def identified(page: Page) -> list[Part]:
         return []
     verdict = str(page.tree["identification"].attrs.get("verdict", ""))
     return [
-        text(verdict or "Everything that is free can be told by this design."),
+        *(
+            [listing([told(line) for line in verdict.split("\n") if line])]
+            if verdict
+            else [text("Everything that is free can be told by this design.")]
+        ),
         figure(
             pictures.identification(page.tree),
             "Table of what the design could tell: the share of each parameter's prior variance "
@@ -129,10 +142,10 @@ def method(page: Page) -> list[Part]:
             _recovered(page.recovery),
         ]
     if page.calibration is not None:
-        verdict = frames.need(page.calibration, "calibration", "calibration").attrs["verdict"]
+        ranks = frames.need(page.calibration, "calibration", "calibration")
         found += [
             heading("Calibration"),
-            checks([_check(verdict)]),
+            checks([_check(ranks)]),
             figure(
                 pictures.calibration(page.calibration),
                 "Distribution of the ranks of true values among draws, less the uniform "
@@ -173,6 +186,9 @@ def results(page: Page) -> list[Part]:
         found += [heading("Differences between groups"), listing(said)]
         if page.design.get("exposure") == "unknown":
             found.append(text("As the exposure is unknown, none of this is about a practice."))
+        whole = words.clusters(page.tree)
+        if whole:
+            found.append(text(whole))
     if "trajectory" in page.tree.children:
         found.append(
             figure(
@@ -209,12 +225,12 @@ def results(page: Page) -> list[Part]:
 def _still(page: Page) -> list[Part]:
     """Readings that nothing moves, which therefore explain nothing."""
     ranges = frames.moved(frames.beliefs(page.tree))
-    still = [plain(str(r)) for r in ranges["reading"].values[ranges.values < STILL]]
+    still = [reading(str(r)) for r in ranges["reading"].values[ranges.values < STILL]]
     if not still:
         return []
     return [
         text(
-            f"Nothing that is free moves {words.listed(still)}: answers to that scale are told by "
+            f"Nothing that is free moves {words.listed(still)}: answers that read it are told by "
             "cutpoints and residuals alone, and say nothing of beliefs here."
         )
     ]
@@ -284,13 +300,16 @@ def provenance(page: Page) -> list[Part]:
     return [] if not rows else [table("Versions, hashes and settings", ["What", "Value"], rows)]
 
 
-def _check(verdict: str) -> dict[str, Any]:
+def _check(calibration: xr.Dataset) -> dict[str, Any]:
     """The verdict of a calibration as a check."""
-    good = verdict.startswith("calibrated")
-    say = (
-        "" if good else "Read no interval of this fit as it stands: mend the model or the sampler."
-    )
-    return {"good": good, "text": verdict, "do": say}
+    verdict, n = str(calibration.attrs["verdict"]), calibration.sizes["replicate"]
+    if not verdict.startswith("calibrated"):
+        say = "Read no interval of this fit as it stands: mend the model or the sampler."
+    elif n < ENOUGH:
+        say = f"Run {ENOUGH} replicates or more: {n} show nothing but gross errors."
+    else:
+        say = "Draw more from each fit." if "draw more" in verdict else ""
+    return {"good": not say, "text": verdict, "do": say and f"What to do: {say}"}
 
 
 def _recovered(tree: xr.DataTree) -> Part:
@@ -308,4 +327,4 @@ def _flat(value: Mapping[str, Any], before: str = "") -> Any:
         if isinstance(x, Mapping):
             yield from _flat(x, f"{before}{name}, ")
         else:
-            yield f"{before}{name}".replace("_", " "), str(x)
+            yield f"{before}{name}", "–" if x is None else str(x)

@@ -9,7 +9,7 @@ import numpy as np
 
 from attach_ai.errors import InputError
 from attach_ai.plot import fit_frames as frames
-from attach_ai.plot.fit_panels import plain
+from attach_ai.plot.fit_labels import plain
 from attach_ai.plot.style import LEVEL
 
 if TYPE_CHECKING:
@@ -85,15 +85,60 @@ def effect(
     way = "higher" if mid > 0 else "lower"
     sure = above if mid > 0 else 1 - above
     chance = "above 0.99" if sure > 0.99 else f"{sure:.2f}"
-    name = plain(covariate)
+    name, of = plain(covariate), plain(parameter)
     name = name[:1].upper() + name[1:]
-    said = (
-        f"{name} goes with {way} {plain(parameter)} by {number(abs(mid))} logits "
-        f"({LEVEL:.0%} interval {between(low, high)}; probability that it is {way}: {chance})"
-    )
+    interval = f"{LEVEL:.0%} interval {between(low, high)}"
     if low > 0 or high < 0:
-        return f"{said}: the interval leaves zero out."
-    return f"{said}: the interval holds zero, so these data do not settle the sign."
+        return (
+            f"{name} goes with {way} {of}, by {number(abs(mid))} logits ({interval}): the interval "
+            f"leaves zero out; the probability that it is {way} is {chance}."
+        )
+    return (
+        f"{name} and {of}: {number(mid)} logits ({interval}). The interval holds zero, so these "
+        f"data do not settle the sign; the probability that it is {way} is {chance}."
+    )
+
+
+def clusters(tree: xr.DataTree) -> str:
+    """Where groups are made of whole clusters (classes, sites), what follows; else nothing."""
+    data = frames.need(tree, "constant_data")
+    if "cluster" not in data:
+        return ""
+    pairs = set(zip(data["cluster"].values.tolist(), frames.groups(tree).values, strict=True))
+    n, n_groups = len({c for c, _ in pairs}), len({g for _, g in pairs})
+    if len(pairs) > n or n_groups < 2:
+        return ""
+    return (
+        f"Groups are made of whole clusters ({n} in {n_groups} groups): a difference between "
+        "groups cannot be told from one between their clusters, and rests on that few of them."
+    )
+
+
+def hanging(shifted: xr.Dataset) -> list[str]:
+    """For each difference in scores, whether it hangs on who left; of a `NotAtRandom`'s data."""
+    found = []
+    delta = shifted["delta"].values
+    for contrast in map(str, shifted["contrast"].values):
+        for scale in map(str, shifted["scale"].values):
+            at = shifted.sel(contrast=contrast, scale=scale)
+            clear = ((at["effect_low"] > 0) | (at["effect_high"] < 0)).values
+            name = f"{plain(scale)}, {plain(contrast)}"
+            now = bool(clear[delta == 0].all())
+            other = [
+                f"{d:g}".replace("-", "−") for d, c in zip(delta, clear, strict=True) if c != now
+            ]
+            if not other:
+                say = (
+                    "a clear difference whatever delta is"
+                    if now
+                    else "no clear difference at any delta"
+                )
+            elif now:
+                say = f"a difference at delta 0, none at {listed(other)}: it hangs on who left"
+            else:
+                say = f"none that is clear at delta 0, one at {listed(other)}: it hangs on who left"
+            found.append(f"{name[:1].upper()}{name[1:]}: {say}.")
+    return found
 
 
 def notices(tree: xr.DataTree, codebooks: Mapping[str, Instrument]) -> list[tuple[str, str]]:
@@ -127,8 +172,8 @@ def _noticed(say: str, ids: list[str]) -> str:
     if not ids:
         return f"{say} Nobody chose more than its lowest option."
     return (
-        f"{say} {people(len(ids))} chose more than its lowest option at some occasion, and someone "
-        f"who may should look at it now: {', '.join(ids)}."
+        f"{say} {people(len(ids))} chose more than its lowest option at some occasion; somebody "
+        f"entitled to it should look at these answers now: {', '.join(ids)}."
     )
 
 
@@ -199,6 +244,12 @@ def _with_covariates(draws: xr.Dataset) -> str:
         return ""
     (axis,) = (d for d in draws["effect"].dims if str(d).startswith("covariate"))
     return f", and all with {listed([plain(str(c)) for c in draws[axis].values])}"
+
+
+def response(design: Mapping[str, Any]) -> str:
+    """The model through which ordinal items are answered, where the design says it."""
+    declared = str(design.get("response") or "")
+    return f"{_RESPONSE[declared]} model" if declared in _RESPONSE else declared
 
 
 _RESPONSE = {"graded": "graded response", "rating": "rating scale"}

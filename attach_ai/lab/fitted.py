@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 import xarray as xr
 
-from attach_ai.fit.comparison.compare import Comparison, compare_studies
+from attach_ai.fit.comparison.compare import Comparison, compared
 from attach_ai.fit.comparison.contest import opponents
+from attach_ai.fit.comparison.loo import Integrated, Waves, integrated, leave_wave_out
 from attach_ai.fit.sampling.diagnostics import worst
 from attach_ai.fit.sampling.sample import sample
 from attach_ai.fit.sampling.tree import population_of, to_tree
@@ -22,6 +24,8 @@ LEVEL = 0.89
 MIXED = 1.01  # R-hat from which on chains are said not to agree
 CLEAR = 2.0  # standard errors by which one model must predict better than another
 ENDS = {"low": (1 - LEVEL) / 2, "median": 0.5, "high": (1 + LEVEL) / 2}
+PEOPLE = ("log_p", "elpd", "fitted", "pareto_k", "conditional_k", "noise", "refitted")
+WAVES = ("elpd", "pareto_k", "refitted")
 SHOWN = ("population", "mean", "effect", "spread", "residual", "wording", "cluster_spread")
 
 
@@ -31,7 +35,7 @@ def estimates(tree: xr.DataTree) -> xr.Dataset:
     `estimate` (end, quantity): one row for each number of the sites in `SHOWN`, named
     "effect[trust, practice]". `belief` (end, group, episode, step, reading). `score`, `predicted`
     (group, episode, occasion, scale): observed means, and (end, ...) those the fit predicts.
-    Attributes: `rhat`, `ess`, `divergences` of the worst site, and what could not be told.
+    Attributes: `rhat` and `ess` (bulk) of the worst number of the population, `divergences`.
     """
     population = population_of(tree)
     names, values = [], []
@@ -52,8 +56,13 @@ def estimates(tree: xr.DataTree) -> xr.Dataset:
         "predicted": _ends(_by_group(tree, tree["posterior_predictive"].to_dataset()["score"])),
     }
     told = worst(tree)
+    stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree else {}
     made = xr.Dataset(found, {"end": [*ENDS], "quantity": names})
-    return made.assign_attrs({k: float(v) for k, v in told.items()})
+    return made.assign_attrs(
+        rhat=float(told["r_hat"]),
+        ess=float(told["ess_bulk"]),
+        divergences=float(stats["diverging"].sum()) if "diverging" in stats else 0.0,
+    )
 
 
 def contested(comparison: Comparison) -> xr.Dataset:
@@ -70,7 +79,7 @@ def contested(comparison: Comparison) -> xr.Dataset:
 
 
 def _ends(draws: xr.DataArray) -> xr.DataArray:
-    at = draws.quantile([*ENDS.values()], dim="sample")
+    at = draws.quantile([*ENDS.values()], dim="sample", skipna=False)
     return at.rename(quantile="end").assign_coords(end=[*ENDS])
 
 
@@ -80,28 +89,54 @@ def _by_group(tree: xr.DataTree, score: xr.DataArray) -> xr.DataArray:
     return score.assign_coords(group=("subject", group)).groupby("group").mean("subject")
 
 
-def fitted(
+def judged(
     records: Records,
     free: Sequence[str],
+    opponent: str | None,
     *,
     seed: int,
     words: Mapping[str, Any],
-    chains: int,
-    warmup: int,
-    draws: int,
-    **options: Any,
+    **size: Any,
 ) -> xr.Dataset:
-    """Fit `attachment_waves` to records and hold it against its opponents, in one Dataset.
+    """`attachment_waves` (None), or one of its opponents, fitted, and what it predicts of what is
+    left out: person by person, so not for the page. Ours brings `estimates` too.
 
-    `estimates` of our own fit beside the `table` of the comparison (model), under its column names.
+    `words`: of `build_study`; `size`: of the sampler.
     """
-    studies = opponents("attachment_waves", None, records, free, words=words)
-    ours, study = next(iter(studies.items()))
-    size = {"chains": chains, "warmup": warmup, "draws": draws, **options}
-    drawn = sample(study, seed, progress=False, **size)
-    tree = to_tree(study, drawn, seed=seed, records=records)
-    found = compare_studies(studies, seed, fitted={ours: drawn}, **size)
-    return xr.merge([estimates(tree), contested(found)], combine_attrs="no_conflicts")
+    only = [] if opponent is None else [opponent]
+    studies = opponents("attachment_waves", None, records, free, words=words, only=only)
+    study = studies[next(iter(studies)) if opponent is None else opponent]
+    drawn = sample(study, seed, **size)
+    key = jax.random.key(seed)
+    people, waves = integrated(study, drawn, key), leave_wave_out(study, drawn, key)
+    data = xr.Dataset(
+        {
+            **{f"people_{k}": (_dims(getattr(people, k)), getattr(people, k)) for k in PEOPLE},
+            **{f"waves_{k}": (("fold", "subject"), getattr(waves, k)) for k in WAVES},
+        },
+        {"subject": [str(x) for x in people.subjects], "fold": list(waves.folds)},
+    )
+    if opponent is None:
+        data = data.merge(estimates(to_tree(study, drawn, seed=seed, records=records)))
+    return data
+
+
+def page(found: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """What the page needs of several `judged`, ours first: estimates, and the table by model."""
+    ours = next(iter(found.values()))
+    loo, last = {}, {}
+    for name, data in found.items():
+        subjects = tuple(data["subject"].values)
+        loo[name] = Integrated(subjects, **{k: data[f"people_{k}"].values for k in PEOPLE})
+        folds = tuple(str(f) for f in data["fold"].values)
+        last[name] = Waves(subjects, folds, **{k: data[f"waves_{k}"].values for k in WAVES})
+    own = ours.drop_vars([v for v in ours.variables if {"subject", "fold"} & {*ours[v].dims}])
+    table = contested(compared(loo, last))
+    return own.merge(table).assign_attrs({**ours.attrs, **table.attrs})
+
+
+def _dims(values: np.ndarray) -> tuple[str, ...]:
+    return ("sample", "subject")[2 - values.ndim :]
 
 
 def mixing(data: xr.Dataset) -> Finding:

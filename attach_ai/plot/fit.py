@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from attach_ai.plot import fit_frames as frames
 from attach_ai.plot import fit_panels as panels
+from attach_ai.plot.fit_labels import called, plain, reading
 from attach_ai.plot.style import LEVEL, LINE, PAGE, heading, panel, save, sheet, styled, words
 from attach_ai.plot.style import writable as checked
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # In mm: where the two columns begin, a panel's width, and the rows of a forest.
-LEFT, RIGHT, WIDTH, TOP, HIGH, ROW, MOST = 12.0, 114.0, 54.0, 18.0, 42.0, 4.2, 14
+LEFT, RIGHT, WIDTH, TOP, HIGH, ROW, MOST = 12.0, 114.0, 54.0, 18.0, 42.0, 4.2, 16
 
 
 @styled
@@ -31,7 +32,8 @@ def fit(tree: xr.DataTree, path: str | Path | None = None) -> Figure:
     folder that does not exist, or a tree without a group that is drawn.
     """
     where = None if path is None else checked(path)
-    effects = frames.rows(tree, ["effect"]).isel(row=slice(MOST))
+    every = frames.rows(tree, ["effect"])
+    effects = every.isel(row=slice(MOST))
     names = [n for n in ("mean", "spread", "residual", "wording") if n in tree["posterior"]]
     learned = frames.learned(tree, names).isel(row=slice(MOST))
     deep = max(effects.sizes["row"], learned.sizes["row"], 3) * ROW
@@ -44,7 +46,7 @@ def fit(tree: xr.DataTree, path: str | Path | None = None) -> Figure:
         first = str(frames.moved(held).idxmax().item())
         panels.belief(axes, held.sel(reading=first), frames.asked(tree))
         axes.set_xlabel(clock(tree))
-        heading(axes, "A", panels.wrapped(f"What was believed: {panels.plain(first)}", 56))
+        heading(axes, "A", panels.wrapped(f"What was believed: {reading(first)}", 56))
     else:
         heading(axes, "A", "What was believed")
         panels.note(axes, "this model has no beliefs")
@@ -54,20 +56,21 @@ def fit(tree: xr.DataTree, path: str | Path | None = None) -> Figure:
     axes = panel(figure, RIGHT, TOP, WIDTH, HIGH, ylabel="mean score, points of an item")
     panels.score(axes, flat(points.sel(scale=scale)))
     panels.legend(axes, [str(g) for g in points["group"].values], above=-0.25)
-    heading(axes, "B", f"What was answered: {panels.plain(scale)}")
+    heading(axes, "B", f"What was answered: {plain(scale)}")
 
     axes = panel(figure, LEFT + 28, second, WIDTH - 22, deep)
-    heading(axes, "C", "What differs between people", left=28, above=4)
+    some = f", {MOST} of {every.sizes['row']}" if every.sizes["row"] > MOST else ""
+    heading(axes, "C", f"What differs between people{some}", left=28, above=4)
     if effects.sizes["row"]:
         axes.set_xlabel("effect, logits per unit")
-        panels.forest(axes, effects, [panels.called(n) for n in effects["label"].values])
+        panels.forest(axes, effects, [called(n) for n in effects["label"].values])
     else:
         panels.note(axes, "no covariate was fitted")
 
     axes = panel(figure, RIGHT + 26, second, WIDTH - 32, deep)
     heading(axes, "D", "What the data taught", left=26, above=4)
     axes.set_xlabel("prior standard deviations")
-    panels.prior_posterior(axes, learned, [panels.called(n) for n in learned["label"].values])
+    panels.prior_posterior(axes, learned, [called(n) for n in learned["label"].values])
 
     title(figure, tree)
     if where is not None:

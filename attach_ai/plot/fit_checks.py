@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from attach_ai.plot import fit_check_frames as frames
+from attach_ai.plot.fit_labels import called, plain, spaced
 from attach_ai.plot.fit_pages import done, grid
-from attach_ai.plot.fit_panels import called, plain
+from attach_ai.plot.fit_panels import wrapped
 from attach_ai.plot.style import (
     BLUE,
     INK,
@@ -73,7 +74,7 @@ def recovery(tree: xr.DataTree, path: str | Path | None = None) -> Figure:
     Hollow, grey and struck where r < .7: not to be told of single people.
     """
     frame = frames.recovered(tree)
-    figure, every = grid(frame.sizes["panel"], 4, 34.0, wide=34.0, left=10.0, above=13.0)
+    figure, every = grid(frame.sizes["panel"], 4, 34.0, wide=34.0, left=10.0, above=17.0)
     for i, axes in enumerate(every):
         at = frame.isel(panel=i)
         r, fine = float(at["r"]), not float(at["r"]) < TRUSTED
@@ -83,7 +84,8 @@ def recovery(tree: xr.DataTree, path: str | Path | None = None) -> Figure:
         face = color if fine else "none"
         axes.scatter(at["truth"], at["estimate"], 6, face, edgecolors=color, lw=0.6, alpha=0.7)
         what = "people: " if bool(at["of_people"]) else ""
-        heading(axes, "", f"{what}{plain(str(at['name'].values))}", above=4.5)
+        name = spaced(str(at["name"].values))
+        heading(axes, "", wrapped(f"{what}{name}", 26), above=4.5)
         said = (
             f"r {_short(r)}{'' if fine else ' ✗'}; {LEVEL:.0%} covers {float(at['coverage']):.0%}"
         )
@@ -114,7 +116,7 @@ def calibration(tree: xr.DataTree, path: str | Path | None = None) -> Figure:
         axes.step(at["at"], at["ecdf"], where="post", color=VERMILLION if out else BLUE, lw=1)
         axes.set(xlim=(0, 1))
         axes.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
-        name = plain(str(frame["quantity"].values[i]))
+        name = spaced(str(frame["quantity"].values[i]))
         heading(axes, "", f"{name}{' ✗' if out else ''}", above=1.5)
         if i % 4 == 0:
             axes.set_ylabel("ECDF − uniform", fontsize=SMALLEST)
@@ -197,7 +199,7 @@ def not_at_random(data: xr.Dataset, path: str | Path | None = None) -> Figure:
     `data`: of a `NotAtRandom`; red where the interval holds zero.
     """
     pairs = [(c, s) for c in data["contrast"].values for s in data["scale"].values]
-    figure, every = grid(len(pairs), 3, 26.0, wide=42.0, left=12.0)
+    figure, every = grid(len(pairs), 3, 26.0, wide=42.0, left=12.0, above=13.0)
     for i, (axes, (contrast, scale)) in enumerate(zip(every, pairs, strict=True)):
         at, x = data.sel(contrast=contrast, scale=scale), data["delta"].values
         low, high = at["effect_low"].values, at["effect_high"].values
@@ -208,7 +210,7 @@ def not_at_random(data: xr.Dataset, path: str | Path | None = None) -> Figure:
         axes.axvline(0, color=QUIET, lw=0.6, ls=":")
         axes.vlines(x, low, high, color=edge, lw=1.2)
         axes.scatter(x, at["effect"], 12, face, edgecolors=edge, zorder=3)
-        heading(axes, "", f"{plain(str(scale))}: {plain(str(contrast))}", above=1.5)
+        heading(axes, "", f"{plain(str(scale))}\n{plain(str(contrast))}", above=1.5)
         axes.set_xlabel("delta, logits")
         if i % 3 == 0:
             axes.set_ylabel("difference, points")

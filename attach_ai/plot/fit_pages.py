@@ -16,6 +16,7 @@ from attach_ai.errors import InputError
 from attach_ai.plot import fit_frames as frames
 from attach_ai.plot import fit_panels as panels
 from attach_ai.plot.fit import clock, flat
+from attach_ai.plot.fit_labels import called, plain, reading
 from attach_ai.plot.style import (
     LEVEL,
     PAGE,
@@ -47,7 +48,7 @@ def beliefs(tree: xr.DataTree, path: str | Path | None = None) -> Figure:
     figure, every = grid(len(names), 3, 34.0, wide=34.0, left=10.0, above=13.0)
     for i, (axes, name) in enumerate(zip(every, names, strict=True)):
         panels.belief(axes, frame.sel(reading=name), asked, names=frame.sizes["group"] < 4)
-        heading(axes, "", panels.wrapped(panels.plain(name), 36), above=1.5)
+        heading(axes, "", panels.wrapped(reading(name), 36), above=1.5)
         if i >= len(names) - 3:
             axes.set_xlabel(clock(tree))
     if frame.sizes["group"] > 3:
@@ -63,9 +64,10 @@ def scores(tree: xr.DataTree, path: str | Path | None = None) -> Figure:
     figure, every = grid(len(names), 3, 34.0, wide=46.0, left=11.0)
     for axes, name in zip(every, names, strict=True):
         panels.score(axes, flat(frame.sel(scale=name)))
-        heading(axes, "", panels.plain(name), above=1.5)
+        axes.set_xlabel("occasion")
+        heading(axes, "", plain(name), above=1.5)
     panels.legend(every[0], [str(g) for g in frame["group"].values], right=1.0, above=1.14)
-    every[0].set_ylabel("mean score")
+    every[0].set_ylabel("mean score, points of an item")
     return done(figure, path)
 
 
@@ -78,7 +80,7 @@ def effects(tree: xr.DataTree, path: str | Path | None = None) -> Figure:
     deep = frame.sizes["row"] * ROW
     figure = sheet(PAGE, deep + 18)
     axes = panel(figure, 60, 8, 90, deep, xlabel="effect, logits per unit of the covariate")
-    panels.forest(axes, frame, [panels.called(n) for n in frame["label"].values])
+    panels.forest(axes, frame, [called(n) for n in frame["label"].values])
     return done(figure, path)
 
 
@@ -89,7 +91,7 @@ def learned(tree: xr.DataTree, path: str | Path | None = None) -> Figure:
     deep = frame.sizes["row"] * ROW
     figure = sheet(PAGE, deep + 18)
     axes = panel(figure, 60, 8, 90, deep, xlabel="prior standard deviations from the prior's mean")
-    panels.prior_posterior(axes, frame, [panels.called(n) for n in frame["label"].values])
+    panels.prior_posterior(axes, frame, [called(n) for n in frame["label"].values])
     return done(figure, path)
 
 
@@ -120,11 +122,11 @@ def answers(
             _categories(axes, at)
             axes.tick_params(labelbottom=r == n_rows - 1)
             if c == 0:
-                axes.set_ylabel(
-                    panels.plain(item), rotation=0, ha="right", va="center", labelpad=14
-                )
+                axes.set_ylabel(plain(item), rotation=0, ha="right", va="center", labelpad=14)
             if r == 0:
-                heading(axes, "", words(str(frame["occasion"].values[c])), above=1)
+                occasion = str(frame["occasion"].values[c])
+                numbered = f"occasion {occasion}" if occasion.isdecimal() else words(occasion)
+                heading(axes, "", numbered, above=1)
     held, n = frames.inside(frame)
     figure.text(
         left / PAGE,
@@ -161,7 +163,8 @@ def _categories(axes: Axes, frame: xr.Dataset) -> None:
         face, edge = np.where(out, "white", color), np.where(out, VERMILLION, color).tolist()
         axes.scatter(to, at["observed"], 7, face, marker=mark, edgecolors=edge, lw=0.8, zorder=3)
     axes.set_xlim(-0.6, max(x, default=1) + 0.6)
-    axes.set_ylim(bottom=0)
+    highest = float(np.nanmax([frame["observed"].max(), frame["high"].max(), 1.0]))
+    axes.set_ylim(0, 1.15 * highest)
     axes.set_xticks(x)
     axes.yaxis.set_major_locator(MaxNLocator(2, integer=True, min_n_ticks=2))
 

@@ -27,38 +27,13 @@ if TYPE_CHECKING:
 
 # A group is told by its colour and by its marker.
 MARKS = ("o", "s", "D", "^", "v", "P")
-OWN_UNITS = ("policy", "entropy", "param")  # readings in log-odds, nats, or what is declared
+OWN_UNITS = ("entropy", "param")  # readings in nats, or what is declared
 GAP = 0.06  # between episodes, as a share of an episode's length
 
 
 def look(i: int) -> tuple[str, str]:
     """Colour and marker of the i-th group."""
     return CYCLE[i % len(CYCLE)], MARKS[i % len(MARKS)]
-
-
-def plain(name: str) -> str:
-    """A dotted name as a person reads it: "agents.benevolent" is "agents benevolent"."""
-    return words(name.replace(".", " "))
-
-
-def called(label: str) -> str:
-    """A number of the population as a person reads it: "effect[a, b]" is "a by b"."""
-    site, _, rest = label.partition("[")
-    of = [plain(part) for part in rest.removesuffix("]").split(", ")] if rest else []
-    if site == "effect" and len(of) == 2:
-        return f"{of[0]} by {of[1]}"
-    told = {
-        "mean": "mean",
-        "population": "mean, on its own scale",
-        "spread": "spread between people",
-        "residual": "residual spread",
-        "wording": "wording spread",
-        "cluster": "of a cluster",
-        "cluster_spread": "spread between clusters",
-    }
-    if of:
-        return f"{', '.join(of)}: {told.get(site, words(site))}"
-    return plain(site)
 
 
 def legend(axes: Axes, names: list[str], *, right: float = 1.0, above: float = 1.0) -> None:
@@ -134,7 +109,7 @@ def belief(axes: Axes, frame: xr.Dataset, asked: xr.DataArray, *, names: bool = 
 
 def _is_share(reading: str) -> bool:
     """Whether a reading is a probability or a share of days, told by its kind (its first word)."""
-    kind = reading.partition(" ")[0]
+    kind = reading.removeprefix("-").partition(" ")[0]
     return kind not in OWN_UNITS and ("valence" not in reading or kind == "freq")
 
 

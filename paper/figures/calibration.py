@@ -77,7 +77,7 @@ def _ranks(figure: Figure, data: xr.Dataset, verdict: Found, name: str, i: int) 
     if i == 0:
         axes.set_ylabel("distribution, less uniform")
         place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
-        text = f"{len(names)} quantities, {n} data sets"
+        text = f"{len(names)} quantities, {n} data sets;\n95 % bands of one (dark), of all (light)"
         axes.annotate(text, (0, 0), (3, 3), color=LINE, fontsize=6.5, **place)
         axes.annotate(
             "log likelihood", (1, 1), (-2, -8), color=CAUSE, ha="right", fontsize=6.5, **place

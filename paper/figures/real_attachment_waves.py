@@ -1,4 +1,4 @@
-"""R1. Pupils over three waves: the model beside its opponents."""
+"""R1. Pupils over three waves: the model beside its opponents, and the study they are not."""
 
 from __future__ import annotations
 
@@ -16,4 +16,11 @@ if TYPE_CHECKING:
 def draw(cells: Mapping[str, xr.Dataset], verdict: Mapping[str, Any]) -> Figure:
     """Draw R1, 180 mm wide."""
     title = "Pupils of four classes, three waves"
-    return contested(cells["school"], verdict, title, "wave, from 0")
+    return contested(
+        cells["school"],
+        verdict,
+        title,
+        "wave",
+        study=cells.get("design"),
+        asked="an arm's effect on trust",
+    )

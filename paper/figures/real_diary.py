@@ -16,4 +16,4 @@ if TYPE_CHECKING:
 def draw(cells: Mapping[str, xr.Dataset], verdict: Mapping[str, Any]) -> Figure:
     """Draw R2, 180 mm wide."""
     title = "A diary before and after training or waiting"
-    return contested(cells["diary"], verdict, title, "beep: before, then after", rolling=10)
+    return contested(cells["diary"], verdict, title, "beep", rolling=10)

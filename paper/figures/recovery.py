@@ -29,6 +29,7 @@ Cells = Mapping[str, xr.Dataset]
 Found = Mapping[str, Any]
 
 FEW = 4  # people's effects that are shown
+OF_PEOPLE = {"mean": CAUSE, "effect": BLUE, "spread": INK}
 HEIGHT = 112.0
 
 
@@ -61,12 +62,14 @@ def _population(figure: Figure, every: xr.Dataset, verdict: Found) -> None:
     scale = every["prior_sd"].isel(cohort=0)
     middle = every["truth"].mean("cohort")
     for name, at in by_site(every).items():
-        own = (name in ("mean", "effect", "spread"), name)
-        color = {"mean": CAUSE, "effect": BLUE, "spread": INK}.get(name, QUIET)
         x, y = (((every[k] - middle) / scale).isel(element=at) for k in ("truth", "mean"))
-        axes.plot(
-            x.values.ravel(), y.values.ravel(), ".", color=color, ms=4 if own[0] else 2, mew=0
-        )
+        color, size = OF_PEOPLE.get(name, QUIET), 4 if name in OF_PEOPLE else 2
+        axes.plot(x.values.ravel(), y.values.ravel(), ".", color=color, ms=size, mew=0)
+    for row, (name, color) in enumerate({**OF_PEOPLE, "all else": QUIET}.items()):
+        axes.annotate(
+            name, (1, 1), (3, -4 - 8 * row), xycoords="axes fraction", color=color, fontsize=6.5,
+            textcoords="offset points", va="center", annotation_clip=False,
+        )  # fmt: skip
     axes.axline((0, 0), slope=1, color=QUIET, lw=0.6, zorder=0)
     axes.set_ylabel("estimate, likewise")
     text = f"Population {mark(verdict, 'intervals_hold_the_truth', 'all')}"
@@ -85,9 +88,9 @@ def _contraction(figure: Figure, every: xr.Dataset) -> None:
             own = values.isel(element=at).values
             panel_.plot(own, np.full(len(own), row), "|", color=QUIET, ms=6)
             panel_.plot(own.mean(), row, "o", color=INK, ms=3.4)
-    axes.set(xlim=(-0.1, 1.02), ylim=(len(sites) - 0.5, -0.5))
+    axes.set(xlim=(-0.1, 1.05), ylim=(len(sites) - 0.5, -0.5))
     axes.set_yticks(range(len(sites)), [name.replace("_", " ") for name in sites])
-    beside.set(xlim=(-0.02, 1.02), ylim=(len(sites) - 0.5, -0.5), yticks=[])
+    beside.set(xlim=(-0.05, 1.05), ylim=(len(sites) - 0.5, -0.5), yticks=[])
     beside.axvline(0.89, color=CAUSE, lw=0.8, ls=(0, (3, 2)))
     heading(axes, "b", "What is learned, by site", left=26)
 
@@ -104,9 +107,10 @@ def _people(figure: Figure, every: xr.Dataset, verdict: Found) -> None:
         if i == 0:
             axes.set_ylabel("estimate")
         said = mark(verdict, "trust_tells_people_apart", "all") if effect == "trust" else ""
+        text = f"r = {r[effect]:.2f} {said}".replace("-", "−")
         axes.annotate(
-            f"r = {r[effect]:.2f} {said}", (0, 1), (3, -8), xycoords="axes fraction",
-            textcoords="offset points", fontsize=6.5,
+            text, (0, 1), (3, -8), xycoords="axes fraction", textcoords="offset points",
+            fontsize=6.5,
         )  # fmt: skip
         name = effect.replace("_", " ").replace("residual ", "residual, ").replace(".", " ")
         heading(axes, "c" if i == 0 else "", name, left=9 if i == 0 else 0)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.ticker import MaxNLocator
 
 from attach_ai.plot.findings import mark, robustness, tally
 from attach_ai.plot.style import (
     BLUE,
     CAUSE,
+    INK,
     LINE,
     ORANGE,
     PAGE,
@@ -52,7 +54,7 @@ def draw(cells: Cells, verdict: Found) -> Figure:
         _after(figure, cells, verdict, belief, i)
     _drive(figure, cells)
     axes = robustness(figure, verdict, left=132, top=123, width=48, height=26, labels=LABELS)
-    heading(axes[0], "d", "Does each prediction hold?", left=36, above=4.5)
+    heading(axes[0], "d", "Does each prediction hold?", left=36)
     return figure
 
 
@@ -75,6 +77,7 @@ def _course(figure: Figure, cells: Cells, belief: str, i: int) -> None:
         weekly = weeks.sel(one).mean("point")
         axes.plot(7 * weekly["day"], weekly, color=color, lw=0.8, ls=":", marker=".", ms=3)
     axes.set(xlim=(0, at[-1]), ylim=(0, 1), yticks=[0, 0.5, 1])
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if i == 0:
         axes.set_ylabel("probability")
     text = f"P({BELIEFS[belief]})"
@@ -86,13 +89,15 @@ def _course(figure: Figure, cells: Cells, belief: str, i: int) -> None:
 def _legend(axes: Any) -> None:
     rows: list[tuple[str, str, Any]] = [(name, color, "-") for name, color in ARMS.items()]
     rows += [
-        ("core", LINE, "-"),
-        ("a step a day", LINE, (0, (3, 1.5))),
-        ("a step a week", LINE, ":"),
+        ("core", INK, "-"),
+        ("fitted member, a step a day", INK, (0, (3, 1.5))),
+        ("a step a week", INK, ":"),
     ]
     for name, color, style in rows:
         axes.plot([], [], color=color, ls=style, label=name)
-    axes.legend(loc="lower left", ncols=7, bbox_to_anchor=(-0.2, 1.2), borderpad=0)
+    axes.legend(
+        loc="lower left", ncols=7, bbox_to_anchor=(-0.2, 1.2), borderpad=0, columnspacing=1.2
+    )
 
 
 def _after(figure: Figure, cells: Cells, verdict: Found, belief: str, i: int) -> None:
@@ -122,6 +127,7 @@ def _drive(figure: Figure, cells: Cells) -> None:
             axes.plot(at["day"], at["mean"], color=color, lw=1.4)
             axes.plot(at["day"], at["drive"], color=color, lw=0.9, ls=(0, (3, 1.5)))
         axes.set(ylim=(0, 1), yticks=[0, 0.5, 1])
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if i == 0:
             axes.set_ylabel("probability")
         text = f"P({belief}): lives –, drive - -"

@@ -189,3 +189,16 @@ def test_leave_one_out_of_graded_answers_agrees_with_refits() -> None:
     assert good.sum() >= 7
     np.testing.assert_allclose(found.elpd[good], earnest.elpd[good], atol=0.15)
     assert found.conditional_k_share > found.k_share
+
+
+def test_weights_of_a_chain_that_stood_still_have_failed() -> None:
+    """Where the greatest weights are all one there is no tail; they are said to have failed."""
+    log_p = np.random.default_rng(0).normal(size=(60, 3))
+    log_p[:25, 1] = -9.0
+    log_p[:, 2] = 1.0
+    elpd, k = loo.psis(log_p)
+    assert k[1] == np.inf
+    assert k[2] == -np.inf
+    assert elpd[1] == pytest.approx(np.log(60) - np.log(np.exp(-log_p[:, 1]).sum()))
+    assert elpd[2] == 1
+    np.testing.assert_allclose([elpd[0], k[0]], [x[0] for x in loo.psis(log_p[:, :1])])

@@ -68,11 +68,11 @@ class TestALongFile:
     def test_answers(self, records: Records) -> None:
         assert records.subjects[:2] == ("101", "102")
         assert (records.episodes, records.occasions) == (("study",), ("1", "2", "3"))
-        assert (records.n_steps, records.step_length, len(records.answers)) == (57, 1, 40 * 3 * 18)
+        assert (records.n_steps, records.step_length, len(records.answers)) == (9, 7, 40 * 3 * 18)
         frame = cohort()
         first = records.answers[records.answers.subject == "101"]
-        assert first.step.unique().tolist() == [0, 28, 56]
-        row = first[(first.step == 28) & (first.instrument == "ecr_rs")].set_index("item")
+        assert first.step.unique().tolist() == [0, 4, 8]
+        row = first[(first.step == 4) & (first.instrument == "ecr_rs")].set_index("item")
         for i in range(1, 10):
             raw = frame.loc[1, f"ecr_rs_{i}"]
             assert row.value[str(i)] == raw
@@ -94,8 +94,7 @@ class TestALongFile:
         exposure = records.exposure
         assert exposure.kind == "schedule"
         dose = exposure.dose("practice")
-        assert dose[:9].tolist() == [1, 1, 1, 1, 1, 0, 0, 1, 1]
-        assert dose[56] == 0
+        assert dose == pytest.approx([5 / 7] * 8 + [0])  # the last wave ends the practice
         assert not exposure.dose("waitlist").any()
         assert exposure.practice("practice").name == "loving_kindness_day"
         assert exposure.world("practice")["awareness"] == 1
@@ -118,8 +117,8 @@ class TestALongFile:
             ["ecr_rs", "phq9"],
             group="arm",
             covariates=["age"],
-            waves={1: 0, 2: 28, 3: 56},
-            step="1 d",
+            waves={1: 0, 2: 4, 3: 8},
+            step="1 w",
         )
         pd.testing.assert_frame_equal(plain.answers, records.answers)
         assert plain.exposure.kind == "unknown"
@@ -441,8 +440,8 @@ class TestExposure:
     def test_every_step_up_to_the_last_wave_needs_an_exposure(self, tmp_path: Path) -> None:
         declared = (root() / "mappings" / "cohort.toml").read_text()
         path = tmp_path / "short.toml"
-        path.write_text(declared.replace("to = 56, days_a_week = 5", "to = 28, days_a_week = 5"))
-        with pytest.raises(InputError, match=r"wave 3 of arm 'practice' has no exposure.* step 28"):
+        path.write_text(declared.replace("to = 8, days_a_week = 5", "to = 4, days_a_week = 5"))
+        with pytest.raises(InputError, match=r"wave 3 of arm 'practice' has no exposure.* step 4"):
             read_records(written(cohort(), tmp_path), mapping=path)
         path.write_text(declared.replace("exposure.arms.waitlist", "exposure.arms.sham"))
         with pytest.raises(InputError, match="no arm 'waitlist', only practice, sham"):

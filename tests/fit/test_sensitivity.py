@@ -69,6 +69,29 @@ def test_a_posterior_that_is_its_prior_is_named() -> None:
     assert first.split()[0] == "idle"
 
 
+def test_what_chance_alone_does_is_not_sensitivity() -> None:
+    study, draws, _ = line(4, 0.5)
+    rng = np.random.default_rng(6)
+    # A hundred numbers that the answers tell, far from their priors' centres and from each other.
+    many = Prior(dist.Normal(jnp.zeros(100), jnp.ones(100)), dims=("number",))
+    coords = {**study.coords, "number": tuple(map(str, range(100)))}
+    study = ToyStudy(study.people, {**study.priors, "many": many}, (), coords, study.n_levels)
+    sites = {"many": 1.5 + 0.3 * rng.standard_normal((4, 500, 100)), **draws.sites}
+    few = {k: v[:2, :100] for k, v in sites.items()}
+    found = sensitivity(study, Draws(few, {}, 0.0, "")).data
+    assert (found.prior_noise.sel(unknown="mean[level]") < 0.1).all()
+    own = found.verdict.values[found.site.values == "mean"]
+    assert (own == "").all(), own
+
+
+def test_of_a_chain_that_stood_still_nothing_is_told() -> None:
+    study, draws, _ = line(4, 0.5)
+    stuck = {k: np.repeat(v[:2, :1], 60, axis=1) for k, v in draws.sites.items()}
+    found = sensitivity(study, Draws(stuck, {}, 0.0, "")).data
+    assert np.isnan(found.to_likelihood).all()
+    assert "prior and data pull apart" not in " ".join(found.verdict.values)
+
+
 def test_densities_of_draws_are_those_of_the_model() -> None:
     study, draws, _ = line(4, 0.5)
     few = {k: v[:2, :3] for k, v in draws.sites.items()}
@@ -77,7 +100,7 @@ def test_densities_of_draws_are_those_of_the_model() -> None:
     y = np.asarray(study.people.measure).reshape(4, 3)
     off = (y - theta[:, :, None]) / NOISE
     constant = np.log(2 * np.pi) / 2
-    np.testing.assert_allclose(prior, -(few["mean"] ** 2).sum(-1) / 2 - 2 * constant)
+    np.testing.assert_allclose(prior.sum(-1), -(few["mean"] ** 2).sum(-1) / 2 - 2 * constant)
     np.testing.assert_allclose(likelihood, -(off**2).sum(-1) / 2 - 3 * (constant + np.log(NOISE)))
 
 

@@ -84,10 +84,11 @@ def test_one_persons_answers_by_hand(drawn: tuple[dict, jax.Array, POMDPStudy]) 
         eta = eta + s["residual"][q.scale] * np.asarray(effects)[i, 2 + q.scale]
         n_levels = q.n_levels or 0
         cuts = s["cut_first"][j] + np.concatenate([[0.0], np.exp(s["cut_gap"][j])]).cumsum()
-        if q.reverse and study.coords["instrument"]:
-            at = study.coords["instrument"].index(q.name.split(".")[0])
+        if (book := q.name.split(".")[0]) in study.coords["instrument"]:
+            at = study.coords["instrument"].index(book)
+            more = q.reverse - np.mean([study.questions[k].reverse for k in same])
             n_scales = len(study.coords["scale"])
-            eta = eta + s["wording"][at] * np.asarray(effects)[i, 2 + n_scales + at]
+            eta = eta + more * s["wording"][at] * np.asarray(effects)[i, 2 + n_scales + at]
         above = sigmoid(a * eta[:, None] - cuts[: n_levels - 1])
         p = np.diff(np.pad(above, ((0, 0), (1, 1)), constant_values=(1, 0)), axis=1) * -1
         y = np.asarray(study.people.answer)[i, 0, :, j]

@@ -17,7 +17,8 @@ def test_every_claim_is_there() -> None:
     found, figures = claims.read(ROOT / "paper" / "claims.toml")
     assert [c.id for c in found] == list(range(1, 42))
     assert {c.seed for c in found} == {"000", "001", "002", "003"}
-    assert list(figures) == [*(f"F{n}" for n in range(1, 15)), "S1", "S2"]
+    beside = ("S1", "S2", "S3", "M1", "M2", "R1", "R2")
+    assert list(figures) == [*(f"F{n}" for n in range(1, 15)), *beside]
     assert [c.id for c in found if c.status == "excluded"] == [41]
     assert len({c.title for c in found}) == 41
 

@@ -102,3 +102,15 @@ def test_a_verdict_passes_when_all_that_decides_does() -> None:
     assert lines[4] == "  FAIL b holds (CONDITIONAL)"
     with pytest.raises(ValueError, match="expected one of BUILT-IN"):
         Finding("a", "a", True, kind="EMERGING")
+
+
+def test_an_experiment_says_which_data_it_lacks(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = checkout / "experiments" / "tiny.py"
+    assert experiments.load(path).lacks == ()
+    path.write_text(path.read_text().replace("CLAIMS =", 'DATA = ("school", "diary")\nCLAIMS ='))
+    monkeypatch.setenv("ATTACH_AI_DATA", str(checkout))  # a folder without them
+    assert experiments.load(path).lacks == ("school", "diary")
+    monkeypatch.delenv("ATTACH_AI_DATA")
+    assert experiments.load(path).lacks == ("school", "diary")

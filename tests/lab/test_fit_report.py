@@ -15,6 +15,7 @@ import pytest
 import xarray as xr
 
 from attach_ai.errors import InputError
+from attach_ai.lab import fit_page
 from attach_ai.lab import fit_words as words
 from attach_ai.lab.fit_report import report
 from attach_ai.plot import fit_persons as persons
@@ -45,8 +46,12 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A report with everything in it; one name in it is hostile."""
     folder = tmp_path_factory.mktemp("report")
     tree = fit_trees.fitted(12)
+    tree["trajectory"]["belief"] = tree["trajectory"]["belief"].where(
+        tree["trajectory"]["reading"] != "prior law.stable", 0.4
+    )
     tree["identification"] = xr.DataTree(fit_trees.identified())
     tree["not_at_random"] = xr.DataTree(fit_trees.shifted())
+    tree["sensitivity"] = xr.DataTree(fit_trees.scaled())
     row = {"item": "phq9.9", "notice": "Item 9 asks about self-harm.", "subjects": ["p003"]}
     tree.attrs["notices"] = json.dumps([row])
     tree.attrs["notes"] = json.dumps(["<script>alert('a')</script> was a column"])
@@ -126,19 +131,44 @@ def test_codebooks_are_cited(html: str) -> None:
     assert "doi:10.1046/j.1525-1497.2001.016009606.x" in html
 
 
-def test_a_poor_fit_says_so_at_the_top(tmp_path: Path) -> None:
+def test_what_hangs_on_priors_and_on_who_left_is_said(html: str) -> None:
+    text = Page(html).text
+    assert "precision: mean0.300.300.30the prior decides more than the data" in text
+    assert "Of items, 1 of 1 parameters hang on theirs." in text
+    assert "a difference at delta 0, none at 1: it hangs on who left" in text
+
+
+def test_what_does_not_move_explains_nothing(html: str) -> None:
+    assert "Nothing that is free moves prior P(law stable)" in Page(html).text
+
+
+def test_whole_clusters_are_said() -> None:
+    tree = fit_trees.fitted(8)
+    assert words.clusters(tree) == ""
+    data = tree["constant_data"].to_dataset()
+    for cluster, said in ((np.arange(8) % 4, True), (np.arange(8) // 4, False)):
+        named = data.assign(cluster=("subject", cluster.astype(str)))
+        tree["constant_data"] = xr.DataTree(named)
+        assert ("whole clusters (4 in 2 groups)" in words.clusters(tree)) == said
+
+
+def test_a_poor_fit_says_so_at_the_top() -> None:
     tree = fit_trees.fitted(6, exploratory=True, exposure="unknown", engine="mean-field inference")
-    drawn = tree["trajectory"]["belief"].copy(deep=True)
-    drawn[{"reading": 1}] = 0.4
-    tree["trajectory"]["belief"] = drawn
+    page = fit_page.Page(tree, None, None, None)
+    first, second, *_ = page.banners()
+    assert "EXPLORATORY: not a posterior" in first["title"]
+    assert "nothing here is a claim about a practice" in second["title"]
+    assert page.tiles()[0] == {"title": "Sampler", "good": False, "text": "exploratory engine"}
+
+
+@pytest.mark.slow
+def test_a_poor_fit_says_so_all_the_way_down(tmp_path: Path) -> None:
+    tree = fit_trees.fitted(6, exploratory=True, exposure="unknown", engine="mean-field inference")
+    tree["sample_stats"]["diverging"] = tree["sample_stats"]["diverging"] | True
     page = Page(report(tree, tmp_path / "a.html").read_text(encoding="utf-8"))
-    top = page.text[: page.text.index("What was asked")]
-    assert "EXPLORATORY: not a posterior" in top
-    assert "nothing here is a claim about a practice" in top
-    assert "✗ Sampler" in top
+    assert "✗ Sampler" in page.text[: page.text.index("What was asked")]
     assert "none of this is about a practice" in page.text
     assert "every number below may yet change" in page.text
-    assert "Nothing that is free moves prior law stable" in page.text
     assert "Not asked here. Compare with honest rivals" in page.text
 
 
@@ -165,12 +195,11 @@ def test_people_on_their_own_scale_by_episode() -> None:
 
 def test_an_effect_in_words() -> None:
     clear = words.effect("trust", "arm", 0.5, 0.2, 0.8, 0.99)
-    assert clear.startswith("Arm goes with higher trust by 0.50 logits")
-    assert clear.endswith("the interval leaves zero out.")
+    assert clear.startswith("Arm goes with higher trust, by 0.50 logits")
+    assert "the interval leaves zero out" in clear
     open_ = words.effect("trust", "arm", -0.1, -0.4, 0.2, 0.3)
-    assert "lower trust by 0.10" in open_
-    assert "probability that it is lower: 0.70" in open_
-    assert open_.endswith("do not settle the sign.")
+    assert open_.startswith("Arm and trust: −0.10 logits")
+    assert "do not settle the sign; the probability that it is lower is 0.70." in open_
 
 
 def test_only_covariates_of_groups_are_read_as_such() -> None:

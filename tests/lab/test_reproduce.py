@@ -97,3 +97,15 @@ def test_a_paper_that_does_not_compile_is_named(checkout: Path) -> None:
     with pytest.raises(InputError, match=r"main\.typ: does not compile"):
         reproduce(root=checkout)
     assert not (checkout / "paper/generated/paper.pdf").exists()
+
+
+def test_where_data_are_not_at_hand_the_committed_result_is_shown(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reproduce(scale="deep", root=checkout)
+    monkeypatch.delenv("ATTACH_AI_DATA", raising=False)
+    replace(checkout / "experiments/tiny.py", "CLAIMS =", 'DATA = ("school",)\nCLAIMS =')
+    report = reproduce(root=checkout)  # changed since, and not to be run: nothing is shown of it
+    assert report.lacking == {"tiny": ("school",)}
+    assert report.verdicts == {}
+    assert "tiny" not in report.done

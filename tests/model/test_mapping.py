@@ -20,8 +20,9 @@ def test_what_is_shipped() -> None:
     school, diary, cohort = (load_mapping(n) for n in ("school_waves", "diary_mbct", "cohort"))
     assert [m.time.wide for m in (school, diary, cohort)] == [True, False, False]
     assert school.instruments["zung_sds"].column("4", "2") == "depr204"
+    assert school.instruments["ecr_rs"].column("7", "1") == "ecr102"  # the file has its own order
     assert school.arms is diary.arms is None
-    assert (school.time.step, diary.time.step, cohort.time.step) == (7, 0.1, 1)
+    assert (school.time.step, diary.time.step, cohort.time.step) == (7, 0.1, 7)
     assert diary.events["approval"].values["-3"] == "rejected"
     assert any("assumption" in note for note in school.notes)
 
@@ -63,9 +64,9 @@ BROKEN = {
     "unknown key": ("[group]", "[groups]", "", "did you mean 'group'?"),
     "shape": ('subject = "id"', 'shape = "wide"', "shape", "[time] names a column"),
     "no such shape": ('subject = "id"', 'shape = "tall"', "shape", "expected long or wide"),
-    "step": ('step  = "1 d"', 'step = "daily"', "time, step", "such as '1 d'"),
-    "steps": ("steps = 57", "steps = 40", "time, waves", "a wave at step 56 lies past 40 steps"),
-    "order": ("2 = 28", "2 = 60", "time, waves", "not later than step 60 of wave '2'"),
+    "step": ('step  = "1 w"', 'step = "weekly"', "time, step", "such as '1 d'"),
+    "steps": ("steps = 9", "steps = 6", "time, waves", "a wave at step 8 lies past 6 steps"),
+    "order": ("2 = 4", "2 = 12", "time, waves", "not later than step 12 of wave '2'"),
     "beep": ('wave  = "wave"', 'beep = "b"', "time", "'beep' and 'beeps_a_day' together"),
     "two times": ('wave  = "wave"', 'wave = "w"\nday = "d"', "time", "not from both"),
     "pattern": (
@@ -105,12 +106,12 @@ BROKEN = {
         "exposure, arms, practice, period 1, days_a_week",
         "from 0 to 7",
     ),
-    "period": ("to = 56", "to = 0", "exposure, arms, practice, period 1, to", "at least 1, got 0"),
+    "period": ("to = 8", "to = 0", "exposure, arms, practice, period 1, to", "at least 1, got 0"),
     "overlap": (
-        "[ { from = 0, to = 56, days_a_week = 5 } ]",
-        "[ { to = 30 }, { from = 20, to = 56 } ]",
+        "[ { from = 0, to = 8, days_a_week = 5 } ]",
+        "[ { to = 5 }, { from = 3, to = 8 } ]",
         "exposure, arms, practice, period 2",
-        "before period 1 ends at step 30",
+        "before period 1 ends at step 5",
     ),
     "minutes": (
         "days_a_week = 5",

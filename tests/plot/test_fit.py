@@ -19,6 +19,7 @@ from attach_ai.plot import fit_checks as checks
 from attach_ai.plot import fit_frames as frames
 from attach_ai.plot import fit_pages as pages
 from attach_ai.plot.fit import fit, title
+from attach_ai.plot.fit_labels import called, reading, told
 from attach_ai.plot.style import MM, SMALLEST, sheet
 from tests import fit_trees
 from tests.fit_trees import fitted
@@ -99,7 +100,7 @@ def test_poor_recovery_is_struck_and_hollow() -> None:
 
 def test_a_line_that_leaves_its_band_is_struck() -> None:
     worst, *others = checks.calibration(fit_trees.calibrated(1)).axes
-    assert any("mean trust ✗" in t.get_text() for t in worst.texts)
+    assert any("trust: mean ✗" in t.get_text() for t in worst.texts)
     assert not any("✗" in t.get_text() for axes in others for t in axes.texts)
     rank = fit_trees.calibrated(1)["calibration"]["rank"].sel(quantity="mean trust").values
     frame = check_frames.ranked(fit_trees.calibrated(1))
@@ -132,7 +133,7 @@ def test_intervals_of_beliefs_are_those_of_the_draws() -> None:
 
 def test_only_probabilities_have_the_axis_of_probabilities() -> None:
     tree = fitted()
-    names = ["policy next_stance.withdraw : maintain", "cond a.b | c.d", "freq negative_valence"]
+    names = ["entropy a", "cond a.b | c.d", "freq negative_valence"]
     tree["trajectory"] = tree["trajectory"].to_dataset().assign_coords(reading=names) * 0.5
     ends = [
         tuple(np.round(axes.get_ylim(), 2)) == (-0.03, 1.03) for axes in pages.beliefs(tree).axes
@@ -140,10 +141,39 @@ def test_only_probabilities_have_the_axis_of_probabilities() -> None:
     assert ends == [False, True, True]
 
 
+@pytest.mark.parametrize(
+    ("label", "wanted"),
+    [
+        (
+            "prior law.unstable|contingent | agents = benevolent",
+            "prior P(law unstable or contingent | agents benevolent)",
+        ),
+        (
+            "policy next_stance.withdraw : maintain",
+            "P(next stance withdraw rather than maintain)",
+        ),
+        ("freq negative_valence, 14 d", "negative valence, share of 14 d"),
+        ("-window attachment.proximal, 30 d", "1 − P(attachment proximal), over 30 d"),
+        ("now valence", "expected valence"),
+        ("-entropy self_state", "less entropy of self state, nats"),
+        ("anything else", "anything else"),
+    ],
+)
+def test_readings_are_said_plainly(label: str, wanted: str) -> None:
+    assert reading(label) == wanted
+
+
+def test_numbers_are_called_by_their_names() -> None:
+    assert called("cluster[2, trust]") == "trust of cluster 2"
+    assert told("combinations of mean[heal], effect[heal, age]: fix one.") == (
+        "combinations of heal: mean, heal by age: fix one."
+    )
+
+
 def test_the_overview_shows_what_moves() -> None:
     ranges = frames.moved(frames.beliefs(TREE))
     assert str(ranges.idxmax().item()) == "entropy of self_state"
-    assert any("entropy of self state" in t for t in texts(fit(TREE)))
+    assert any("entropy of self state, nats" in t for t in texts(fit(TREE)))
 
 
 def test_a_group_s_score_is_the_mean_of_those_who_answered() -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 REFERENCE = 200  # people simulated for a cell, at most
 AXES = ("waves", "items", "dose")
+OF_ITEMS = ("discrimination", "cut_")  # sites that no design is about
 WANTED = 0.8  # power that a design is usually asked for
 
 Build = Callable[..., AbstractStudy]
@@ -225,7 +226,8 @@ class _Cell:
         """Everything about it, ready for JSON; lists run over `people`."""
         flat = flatten(self.study)
         if self.target not in flat.labels:
-            near = suggest(self.target, flat.labels)
+            of_people = [x for x in flat.labels if not x.startswith(OF_ITEMS)]
+            near = suggest(self.target, of_people)
             raise InputError(f"no unknown of this study is called '{self.target}'{near}", "target")
         b = flat.labels.index(self.target)
         at = expected_at(self.study, flat, n_draws)

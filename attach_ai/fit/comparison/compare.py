@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from attach_ai.errors import InputError
-from attach_ai.fit.comparison.loo import Integrated, Waves, integrated, leave_wave_out
+from attach_ai.fit.comparison.loo import Integrated, Waves, enough, integrated, leave_wave_out
 from attach_ai.fit.comparison.marginal import Integrator
 from attach_ai.fit.comparison.selection import Selection, random_effects
 from attach_ai.fit.sampling.sample import Draws, sample
@@ -187,6 +187,8 @@ def compare_studies(
     `InputError` where the studies do not score the same answers.
     """
     _same_answers(studies)
+    if {"chains", "draws"} <= options.keys():  # said before the first fit, not after it
+        enough(options["chains"] * options["draws"])
     found, last, exploratory = {}, {}, []
     with Progress(2 * len(studies)) as bar:
         step = bar.step if progress else nullcontext
@@ -208,12 +210,13 @@ def compare_studies(
                 last[name] = leave_wave_out(study, drawn, key, waves, **ways)
             if drawn.exploratory:
                 exploratory.append(name)
-    return _compared(found, last, tuple(exploratory))
+    return compared(found, last, tuple(exploratory))
 
 
-def _compared(
-    loo: Mapping[str, Integrated], waves: Mapping[str, Waves], exploratory: tuple[str, ...]
+def compared(
+    loo: Mapping[str, Integrated], waves: Mapping[str, Waves], exploratory: tuple[str, ...] = ()
 ) -> Comparison:
+    """What is made of predictions that are there: stacking weights, and the selection of models."""
     evidence = np.stack([x.elpd for x in loo.values()], 1)
     selection = random_effects(evidence, tuple(loo)) if len(loo) > 1 else None
     weights = dict(zip(loo, stacking(evidence), strict=True))

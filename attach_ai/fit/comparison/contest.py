@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attach_ai.errors import InputError
 from attach_ai.fit.comparison.compare import Comparison, compare_studies
 from attach_ai.fit.comparison.rivals import rivals
+from attach_ai.fit.comparison.rivals.build import NAMES
 from attach_ai.fit.study.abstract import AbstractStudy
 from attach_ai.fit.study.build import build_study
 from attach_ai.model.document import suggest
@@ -56,18 +57,10 @@ def compare(
     `options`: of `compare_studies` and of the sampler. With a `folder` what was fitted is not
     fitted again.
 
-    Raises `InputError` for an unknown opponent.
+    Raises `InputError` for an unknown opponent, and for one that this model or these records cannot
+    bring.
     """
-    studies = opponents(model, agent, records, free, words=words)
-    ours = next(iter(studies))
-    if only is not None:
-        names = list(only)
-        for name in names:
-            if name not in studies:
-                raise InputError(
-                    f"no opponent is called '{name}'{suggest(name, studies)}", "compare"
-                )
-        studies = {name: s for name, s in studies.items() if name in (ours, *names)}
+    studies = opponents(model, agent, records, free, words=words, only=only)
     return compare_studies(studies, seed, folder=folder, **options)
 
 
@@ -78,12 +71,14 @@ def opponents(
     free: Sequence[str],
     *,
     words: Mapping[str, Any] | None = None,
+    only: Iterable[str] | None = None,
 ) -> dict[str, AbstractStudy]:
     """The study itself, under its model's name, then ablations and rivals by name.
 
-    Every ablation has the free parameters of the whole that still mean something in it, the same
-    ones differing between people.
+    `only`: those alone, all where left out. Every ablation has the free parameters of the whole
+    that still mean something in it, the same ones differing between people.
     """
+    wanted = None if only is None else _known(only)
     given = dict(words or {})
     base = build_study(model, agent, records, free, **given)
     given["individual"] = [f.name for f in base.free if f.individual]
@@ -92,7 +87,7 @@ def opponents(
     aware = dict(base.settings).get("awareness", base.declared.defaults.get("awareness", 0.0))
     has_author = "awareness" in free or aware > 0
     for part in (*ABLATIONS[:2], ABLATIONS[2] if has_author else AUTHOR):
-        if not _fits(part, base):
+        if not _fits(part, base) or (wanted is not None and part.name not in wanted):
             continue
         settings = {k: v for k, v in part.settings if k in known}
         left = [f for f in free if f not in settings]
@@ -108,7 +103,21 @@ def opponents(
                 "settings": {**given.get("settings", {}), **settings},
             },
         )
-    return studies | dict(rivals(base, records))
+    others = rivals(base, records)
+    if wanted is None:
+        return studies | others
+    for name in wanted - studies.keys() - others.keys():
+        raise InputError(f"'{name}' cannot be made from this model and these records", "compare")
+    return studies | {name: s for name, s in others.items() if name in wanted}
+
+
+def _known(only: Iterable[str]) -> set[str]:
+    """Names that opponents can have, before anything is built."""
+    known = [part.name for part in (*ABLATIONS, AUTHOR)] + list(NAMES)
+    for name in only:
+        if name not in known:
+            raise InputError(f"no opponent is called '{name}'{suggest(name, known)}", "compare")
+    return set(only)
 
 
 def _fits(part: Ablation, base: Any) -> bool:

@@ -278,21 +278,36 @@ def of_answers(
 def psis(log_p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Leave-one-out log predictive density and Pareto k-hat of each column, from (sample, case).
 
-    A column that does not vary needs no weights: its k-hat is -inf.
+    A column that does not vary needs no weights: its k-hat is -inf. Where the draws of greatest
+    weight are all one (a chain that stood still) nothing can be smoothed: its k-hat is inf.
     """
     elpd = log_p[0].copy()
     k = np.full(log_p.shape[1], -np.inf)
     varies = np.ptp(log_p, axis=0) > 0
-    if len(log_p) < LEAST:
-        raise InputError(
-            f"{len(log_p)} draws; to leave anything out by their weights takes {LEAST} or more",
-            "leave-one-out",
-        )
+    enough(len(log_p))
     if varies.any():
-        log_w, k_hat = array_stats.psislw(log_p[:, varies].T)  # it turns signs itself
-        elpd[varies] = logsumexp(np.asarray(log_w) + log_p[:, varies].T, axis=1)
+        log_w, k_hat = zip(*map(_weights, log_p[:, varies].T), strict=True)
+        elpd[varies] = logsumexp(np.stack(log_w) + log_p[:, varies].T, axis=1)
         k[varies] = k_hat
     return elpd, k
+
+
+def _weights(log_p: np.ndarray) -> tuple[np.ndarray, float]:
+    """Log weights (sample,) of leaving one case out, normalised, and their k-hat."""
+    try:
+        log_w, k_hat = array_stats.psislw(log_p)  # it turns signs itself
+    except ValueError:
+        return -log_p - logsumexp(-log_p), np.inf
+    return np.asarray(log_w), float(k_hat)
+
+
+def enough(n_draws: int) -> None:
+    """`InputError` where there are too few draws to leave anything out by."""
+    if n_draws < LEAST:
+        raise InputError(
+            f"{n_draws} draws; to leave anything out by their weights takes {LEAST} or more",
+            "leave-one-out",
+        )
 
 
 def _predicted(

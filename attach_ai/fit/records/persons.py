@@ -124,6 +124,8 @@ class _Reader:
         values = self._spread(numbers, name)
         lost = np.isnan(values)
         if lost.all():
+            if not np.isnan(numbers).all():
+                return {}  # of nobody whom we know; what is wrong is said elsewhere
             self.problems.add("the covariate is missing throughout", given.column)
             return {}
         centre = float(values[~lost].mean())

@@ -25,7 +25,12 @@ class Problems:
         self._found.append((row, column, message))
 
     def cells(self, bad: np.ndarray, column: str, say: Callable[[int], str]) -> None:
-        """One for each row where `bad` holds; `say(row)` is only called for those to be shown."""
+        """One for each row where `bad` holds; `say(row)` is only called for those to be shown.
+
+        Of a column that the file lacks nothing more is said of its rows.
+        """
+        if column and column not in self._table.columns:
+            return
         rows = np.flatnonzero(bad)
         self._found += [(int(r), column, say(int(r))) for r in rows[:SHOWN]]
         self._unshown += max(0, len(rows) - SHOWN)

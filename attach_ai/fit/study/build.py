@@ -74,6 +74,7 @@ def build_study(
     """
     model = load_model(model) if isinstance(model, str) else model
     agent = DEFAULT_AGENT if agent is None else agent
+    whole = model  # what a mind leaves out is not thereby out of the world
     for target in without:
         model = model.without(target)
     exposure = records.exposure
@@ -91,7 +92,7 @@ def build_study(
         _free(n, model, practices, fixed, own is None or n in own, location == "cutpoints")
         for n in chosen
     )
-    people, labels = _people(records, model, practices, questions)
+    people, labels = _people(records, model, whole, practices, questions)
     names = list(
         dict.fromkeys(r.scale for r in resolved if r.items.keys() & {q.name for q in questions})
     )
@@ -183,7 +184,11 @@ def _questions(
 
 
 def _people(
-    records: Records, model: Model, practices: Practices, questions: tuple[Question, ...]
+    records: Records,
+    model: Model,
+    world: Model,
+    practices: Practices,
+    questions: tuple[Question, ...],
 ) -> tuple[People, dict[str, tuple[Any, ...]]]:
     """The arrays, and the labels of their axes."""
     table = records.answers
@@ -220,7 +225,7 @@ def _people(
         which = [0] * len(subjects)
     dtype = jnp.zeros(()).dtype
     rest = Lives(
-        given=lives(records, model, practices, group),
+        given=lives(records, model, world, practices, group),
         covariate=jnp.asarray(columns.reshape(*shape[:2], len(covariates)), dtype),
         at=jnp.asarray(at),
         cluster=jnp.asarray(which, jnp.int32),

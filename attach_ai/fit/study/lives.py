@@ -97,9 +97,16 @@ class Practices:
         return np.concatenate([*active, np.zeros((len(dose), 0))], axis=1), allowed
 
 
-def lives(records: Records, model: Model, practices: Practices, group: Mapping[str, str]) -> Given:
+def lives(
+    records: Records,
+    model: Model,
+    world: Model,
+    practices: Practices,
+    group: Mapping[str, str],
+) -> Given:
     """What is known of every life; leaves lead with (subject, episode).
 
+    `model`: of the mind; `world`: what is true is built from it, with no level switched off.
     `group`: arm of each subject. Under a schedule an outcome that was seen and not recorded is what
     the arm's world is expected to show, and inner modalities that nobody recorded are fed by the
     mind; with exposure unknown nothing is known of either.
@@ -123,7 +130,7 @@ def lives(records: Records, model: Model, practices: Practices, group: Mapping[s
     shown: dict[str, list[np.ndarray]] = {}
     if scheduled:
         for arm, plan in records.exposure.arms.items():
-            shown[arm] = expected_outcomes(model, plan.world, t)
+            shown[arm] = expected_outcomes(world, plan.world, t)
             on, may = practices.dosed(plan.practice, np.asarray(records.exposure.dose(arm)))
             for s, subject in enumerate(records.subjects):
                 if group[subject] != arm:
@@ -156,7 +163,11 @@ def expected_outcomes(model: Model, world: str, n_steps: int) -> list[np.ndarray
     process = model.build(load_world(world))
     layout = process.layout
     if layout.known or any(layout.factors[f].actions for f in layout.hidden):
-        raise InputError("what this world shows depends on what is chosen", f"world {world}")
+        raise InputError(
+            f"what this world shows depends on what is chosen in {model.name}; fit a member such "
+            "as attachment_waves, where habit stands for choices",
+            f"world {world}",
+        )
     return [np.asarray(x) for x in _shown(process, n_steps)]
 
 

@@ -7,7 +7,7 @@ For a person i in episode e each free parameter is, on the log-odds of its suppo
 the model is built at x, lived through (`course.py`), and read at each occasion by the functionals
 theta of a link. Item j of scale k is answered from
 
-    eta = a_j (theta_k + residual_k v_ik + wording w_i [j is reverse-keyed]),
+    eta = a_j (theta_k + residual_k v_ik + wording w_i ([j is reverse-keyed] - share of k that is)),
 
 theta counted from someone at the population's mean and in standard deviations under the prior, so
 that a of one means a logit a standard deviation.
@@ -268,8 +268,10 @@ class POMDPStudy(AbstractStudy):
                 loads[q.reading, j] = 1.0
             elif what == "scale":
                 loads[q.scale, j] = 1.0
-            elif what == "instrument" and q.reverse and q.name.split(".")[0] in names:
-                loads[names.index(q.name.split(".")[0]), j] = 1.0
+            elif what == "instrument" and (book := q.name.partition(".")[0]) in names:
+                # A contrast within the scale, so that it takes nothing from the residual.
+                same = [p.reverse for p in self.questions if p.scale == q.scale]
+                loads[names.index(book), j] = q.reverse - sum(same) / len(same)
         return jnp.asarray(loads, self.centre.dtype)
 
     def _answered(self, sites: Sites, eta: Array, people: People) -> Array:

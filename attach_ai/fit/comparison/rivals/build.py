@@ -18,6 +18,15 @@ from attach_ai.fit.study.pomdp import POMDPStudy
 if TYPE_CHECKING:
     from attach_ai.fit.records.records import Records
 
+# name, kind, whether levels are by period (else a line over time)
+KINDS = (
+    ("mixed", "mixed", True),
+    ("growth", "growth", False),
+    ("autoregression", "same", True),
+    ("autoregression, events before", "before", True),
+    ("event filter", "filter", True),
+)
+NAMES = tuple(name for name, _, _ in KINDS)
 LEVEL, PERIOD, OTHER = 1.5, 1.0, 0.5  # prior standard deviations of fixed effects, logits
 
 
@@ -33,14 +42,10 @@ def rivals(base: POMDPStudy, records: Records) -> dict[str, Rival]:
     design = Design(base, records)
     person = design.person
     return {
-        name: _rival(base, design, kind, person | columns)
-        for name, kind, columns in (
-            ("mixed", "mixed", design.by_period()),
-            ("growth", "growth", design.by_time()),
-            ("autoregression", "same", design.by_period()),
-            ("autoregression, events before", "before", design.by_period()),
-            ("event filter", "filter", design.by_period()),
+        name: _rival(
+            base, design, kind, person | (design.by_period() if levels else design.by_time())
         )
+        for name, kind, levels in KINDS
         if design.events[0] or kind in ("mixed", "growth", "same")
     }
 
