@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +127,7 @@ def fit(a: argparse.Namespace) -> int:
         print(f"note: {note}")
     print(prior_table(study))
     key = jax.random.key(a.seed)
+    print("looking at what this design can tell ...", file=sys.stderr, flush=True)
     told = told_of(study, key)
     print(told, flush=True)
     folder = Path(a.folder) if a.folder else out.with_suffix(".draws")

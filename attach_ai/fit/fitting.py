@@ -54,16 +54,17 @@ def fit(
     """Fit a model to records; the posterior, with all that is needed to judge and to report it.
 
     `free`: parameters of the model, or of a practice in the records. `group`: the column of arms,
-    as a check that the records were read with it. The words up to `settings` are those of
+    which the records must have been read with. The words up to `settings` are those of
     `build_study`; further ones those of `attach_ai.fit.sampling.sample.sample` (`chains`, `warmup`,
     `draws`, `engine`, `folder`, ...). With a `folder` a fit that was cut short goes on from there,
     and gives the same draws.
 
     Raises `InputError` for anything in these that cannot be.
     """
-    if group is not None and (records.group is None or records.group.name != group):
-        read = "no group" if records.group is None else f"the group '{records.group.name}'"
-        raise InputError(f"the records were read with {read}, not '{group}'", "group")
+    if group is not None and records.group is None:
+        raise InputError(
+            f"the records were read without '{group}'; name it to read_records", "group"
+        )
     study = build_study(
         model,
         agent,
