@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,36 +147,24 @@ def fit(a: argparse.Namespace) -> int:
 
 def recover(a: argparse.Namespace) -> int:
     """Whether the design gives back what went in."""
-    from attach_ai.files import write
     from attach_ai.fit.checks.recovery import recover as run
-    from attach_ai.fit.checks.replicates import chosen
+    from attach_ai.plot.fit_checks import recovery as draw
 
-    chosen(a.only, a.replicates)  # before anything is computed
-    out = file(a.out, ".nc")
-    picture = file(a.figure, ".png", ".pdf", ".svg") if a.figure else None
-    _, study = _study(a)
-    found = run(
-        study,
-        a.seed,
-        n_replicates=a.replicates,
-        only=a.only,
-        folder=Path(a.folder) if a.folder else out.with_suffix(".replicates"),
-        **_few(a),
-    )
-    tree = found.to_tree()
-    write(out, lambda p: tree.to_netcdf(p, engine="h5netcdf"))
-    if picture:
-        from attach_ai.plot.fit_checks import recovery as draw
-
-        draw(tree, picture)
-    print(found.table())
+    _replicated(a, run, draw)
     return 0
 
 
 def calibrate(a: argparse.Namespace) -> int:
     """Simulation-based calibration; exit code 1 where it fails."""
-    from attach_ai.files import write
     from attach_ai.fit.checks.calibration import calibrate as run
+    from attach_ai.plot.fit_checks import calibration as draw
+
+    return 0 if _replicated(a, run, draw).passed else 1
+
+
+def _replicated(a: argparse.Namespace, run: Callable[..., Any], draw: Callable[..., Any]) -> Any:
+    """Simulate the design, fit it again, keep, draw and print what came out."""
+    from attach_ai.files import write
     from attach_ai.fit.checks.replicates import chosen
 
     chosen(a.only, a.replicates)  # before anything is computed
@@ -193,11 +182,9 @@ def calibrate(a: argparse.Namespace) -> int:
     tree = found.to_tree()
     write(out, lambda p: tree.to_netcdf(p, engine="h5netcdf"))
     if picture:
-        from attach_ai.plot.fit_checks import calibration as draw
-
         draw(tree, picture)
     print(found.table())
-    return 0 if found.passed else 1
+    return found
 
 
 def compare(a: argparse.Namespace) -> int:

@@ -95,7 +95,7 @@ def workload(n_people: int, seed: int = 0) -> POMDPStudy:
         name: replace(arm, periods=tuple(replace(p, end=STEPS) for p in arm.periods))
         for name, arm in (mapping.arms or {}).items()
     }
-    time = replace(mapping.time, waves=WAVES, steps=STEPS)
+    time = replace(mapping.time, waves=WAVES, steps=STEPS, step=1.0)
     shape = replace(mapping, arms=arms, time=time)
     blank = planned_records(shape, n_people, items=ITEMS_A_SCALE, instruments=INSTRUMENTS)
     study = build_study("attachment_waves", None, blank, FREE, individual=FREE)
