@@ -61,7 +61,7 @@ def fit(
 
     Raises `InputError` for anything in these that cannot be.
     """
-    if group is not None and records.group is None:
+    if group is not None and (records.group is None or records.group.name != group):
         raise InputError(
             f"the records were read without '{group}'; name it to read_records", "group"
         )

@@ -52,14 +52,14 @@ def study(n: int = N, *, n_episodes: int = 1, worded: bool = True, seed: int = 0
         "scale": ("a.low", "b.tired"),
         "instrument": ("a",) if worded else (),
         "gap": (2, 3),
+        "contrast": ("a.low 1", "a.low 2", "b.tired 1"),
         "cluster": (),
         "covariate": ("age",),
         "measured": ("b.2",),
     }
-    normal = dist.Normal(jnp.zeros(5), jnp.full(5, 0.4))
     priors = {
         "residual": Prior(dist.HalfNormal(jnp.ones(2)), ("scale",)),
-        "discrimination": Prior(normal, ("item",)),
+        "discrimination": Prior(dist.Normal(jnp.zeros(3), jnp.full(3, 0.4)), ("contrast",)),
         "cut_first": Prior(dist.Normal(jnp.full(5, -1.5), jnp.ones(5)), ("item",)),
         "cut_gap": Prior(dist.Normal(jnp.zeros((5, 2)), jnp.full((5, 2), 0.5)), ("item", "gap")),
         "intercept": Prior(dist.Normal(jnp.full(1, 0.5), jnp.full(1, 0.5)), ("measured",)),

@@ -79,7 +79,7 @@ def test_one_persons_answers_by_hand(drawn: tuple[dict, jax.Array, POMDPStudy]) 
     theta = theta / np.asarray(study.width)
     for j, q in enumerate(study.questions):
         same = [k for k, other in enumerate(study.questions) if other.scale == q.scale]
-        a = np.exp(s["discrimination"][j] - s["discrimination"][same].mean())
+        a = np.exp(np.asarray(study.log_slopes(sites))[j])
         eta = theta[:, q.reading] if q.reading is not None else np.zeros(3)
         eta = eta + s["residual"][q.scale] * np.asarray(effects)[i, 2 + q.scale]
         n_levels = q.n_levels or 0

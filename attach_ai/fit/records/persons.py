@@ -109,7 +109,7 @@ class _Reader:
         if name in self.table.columns:
             for s in first.index[first.isna()]:
                 self.problems.add(f"'{self.visits.subjects[s]}' has no {what}", name)
-        return pd.Series(first.to_numpy(object), index=list(self.visits.subjects), name=what)
+        return pd.Series(first.to_numpy(object), index=list(self.visits.subjects), name=name)
 
     def covariate(self, name: str, given: Covariate) -> dict[str, np.ndarray]:
         """Columns over (subject, episode), in that order: one, or one a level but the reference."""

@@ -26,7 +26,7 @@ import numpy as np
 from attach_ai.errors import InputError
 from attach_ai.files import read_json, write_json
 from attach_ai.fit.sampling import worker
-from attach_ai.fit.sampling.chain import PIECE, STATS, Density, Nuts, Settings, plain_rules
+from attach_ai.fit.sampling.chain import STATS, Density, Nuts, Settings, plain_rules
 from attach_ai.fit.sampling.identity import fingerprint
 from attach_ai.fit.sampling.processes import chains_apart
 from attach_ai.fit.study.abstract import AbstractStudy, People
@@ -141,14 +141,9 @@ class Refit:
         began, found = perf_counter(), []
         for chain in range(self.chains):
             key = jax.random.fold_in(jax.random.key(seed), chain)
-            state, rows, at = self.nuts.begin(key, people), [], 0
-            while at < self.settings.length:
-                end = self.settings.warmup if at < self.settings.warmup else self.settings.length
-                n = min(PIECE, end - at)
-                state, row = self.nuts.advance(state, people, n)
-                at += n
-                if at > self.settings.warmup:
-                    rows.append(row)
+            begun, warmup = self.nuts.begin(key, people), self.settings.warmup
+            *_, (state, _, _) = self.nuts.walk(begun, people, 0, warmup)
+            rows = [r for _, _, r in self.nuts.walk(state, people, warmup, self.settings.length)]
             found.append({k: np.concatenate([r[k] for r in rows]) for k in ("x", *STATS)})
         return drawn(self.nuts.density, found, perf_counter() - began, ENGINES["nuts"])
 
@@ -203,8 +198,9 @@ def drawn(
 ) -> Draws:
     """Flat draws "x" (draw, free) of each chain, with their stats, as sites on their own scales."""
     with plain_rules():
-        constrain = jax.jit(jax.vmap(density.constrain))
-        chains = [jax.tree.map(np.asarray, constrain(jnp.asarray(c["x"]))) for c in found]
+        chains = [
+            jax.tree.map(np.asarray, density.constrain_all(jnp.asarray(c["x"]))) for c in found
+        ]
     sites = {name: np.stack([c[name] for c in chains]) for name in chains[0]}
     stats = {k: np.stack([c[k] for c in found]) for k in found[0] if k != "x"}
     return Draws(sites, stats, seconds, engine)

@@ -28,7 +28,7 @@ import numpy as np
 
 from attach_ai.errors import InputError
 from attach_ai.files import write
-from attach_ai.fit.sampling.chain import PIECE, STATS, Density, Nuts, Settings, packed, unpacked
+from attach_ai.fit.sampling.chain import STATS, Density, Nuts, Settings, packed, unpacked
 from attach_ai.fit.study.abstract import AbstractStudy
 
 Blocks = dict[str, np.ndarray]
@@ -84,9 +84,8 @@ class Task:
             # Warm-up and draws never share a block.
             end = min(at + self.every, warmup if at < warmup else self.settings.length)
             began, rows = perf_counter(), []
-            for n in _pieces(end - at):
-                state, row = nuts.advance(state, people, n)
-                at += n
+            for now in nuts.walk(state, people, at, end):
+                state, at, row = now
                 divergences += int(row["diverging"].sum()) if at > warmup else 0
                 rows.append(row)
                 report(chain, at, divergences)
@@ -96,10 +95,6 @@ class Task:
             found |= packed(state)
             found |= {"origin": np.asarray(origin), "seconds": np.asarray(perf_counter() - began)}
             save(_block(self.folder, chain, at), found)
-
-
-def _pieces(n: int) -> list[int]:
-    return [min(PIECE, n - i) for i in range(0, n, PIECE)]
 
 
 def save(path: Path, arrays: Any) -> None:

@@ -101,6 +101,13 @@ class AbstractStudy(eqx.Module):
     ) -> dict[str, tuple[tuple[str, ...], Array]]:
         """What is reported, by name: (dims, value), on scales a reader knows."""
 
+    def turned(
+        self, sites: Sites, axes: Float[Array, "subject effect"]
+    ) -> Float[Array, "subject effect"]:
+        """Effects from the coordinates that chains move in: any rotation, for it leaves standard
+        normals standard normal. Here none."""
+        return axes
+
     def model(self) -> None:
         """The NumPyro model: `numpyro.infer.NUTS(study.model)`."""
         sites = {name: numpyro.sample(name, p.distribution) for name, p in self.priors.items()}

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +19,7 @@ from attach_ai.fit.study.functionals import readings
 from attach_ai.fit.study.lives import Lives, Practices, lives
 from attach_ai.fit.study.pomdp import Free, POMDPStudy, Question
 from attach_ai.fit.study.priors import moments
+from attach_ai.fit.study.standard import planes, standard
 from attach_ai.model import Model, load_model
 from attach_ai.model.document import suggest
 from attach_ai.model.functional import Functional
@@ -35,8 +35,6 @@ RESIDUAL = 0.75  # of a person's residual on a scale, logits
 WORDING = 0.5
 CLUSTER = 0.3
 SLOPE = 0.4  # of ln a within a scale
-NARROW = 0.05  # a reading that moves less than this under the prior is not blown up to one
-PRIOR_DRAWS = 64  # populations from which the centre and width of readings are taken
 
 DEFAULT_AGENT = Agent(planning=Habit(), learning=Dirichlet())
 
@@ -263,6 +261,11 @@ def _with_priors(study: POMDPStudy, free: tuple[Free, ...]) -> POMDPStudy:
         "instrument": worded,
         "measured": tuple(q.name for q in questions if q.n_levels is None),
         "cut": tuple(range(1, max([q.n_levels or 2 for q in questions]))),
+        "contrast": tuple(
+            f"{scale} {i}"
+            for k, scale in enumerate(study.coords["scale"])
+            for i in range(1, sum(q.scale == k for q in questions))
+        ),
     }
     labels["gap"] = labels["cut"][1:]
     effects = (
@@ -272,8 +275,8 @@ def _with_priors(study: POMDPStudy, free: tuple[Free, ...]) -> POMDPStudy:
     )
     priors = Fixed(_priors(free, labels, questions, study.response))
     study = replace(study, priors=priors, effects=effects, coords=Fixed(labels), free=free)
-    centre, width = _standard(study)
-    return replace(study, centre=centre, width=width)
+    centre, width, slopes = standard(study)
+    return replace(study, centre=centre, width=width, planes=planes(study, slopes))
 
 
 def _priors(
@@ -325,9 +328,12 @@ def _priors(
         priors["wording"] = Prior(
             half(WORDING, (n["instrument"],)), ("instrument",), "people differ on reversed wording"
         )
-    priors["discrimination"] = Prior(
-        normal(0.0, SLOPE, (n["item"],)), ("item",), "ln a, centred within its scale: the anchor"
-    )
+    if n["contrast"]:
+        priors["discrimination"] = Prior(
+            normal(0.0, SLOPE, (n["contrast"],)),
+            ("contrast",),
+            "of ln a between items of a scale, whose mean is 0: the anchor",
+        )
     priors |= _cut_priors(labels, questions, response, normal)
     if n["measured"]:
         priors["intercept"] = Prior(
@@ -361,22 +367,3 @@ def _cut_priors(
         "cut_first": Prior(normal(-1.5, 1.5, (len(levels),)), ("item",), "weak"),
         "cut_gap": Prior(normal(gap, 0.6, (len(levels), n_gaps)), ("item", "gap"), even),
     }
-
-
-def _standard(study: POMDPStudy) -> tuple[Any, Any]:
-    """Mean and standard deviation of each reading over people, occasions and prior draws."""
-    at = study.people.rest.at[..., None]
-
-    def one(key: Any) -> tuple[Any, Any, Any]:
-        sites, effects = study.draw_prior(key)
-        raw = study.raw_readings(sites, effects, study.people.rest)[0]
-        seen = at >= 0
-        raw = jnp.where(seen, raw, 0.0)
-        return raw.sum((0, 1, 2)), (raw**2).sum((0, 1, 2)), seen.astype(raw.dtype).sum((0, 1, 2))
-
-    keys = jax.random.split(jax.random.key(0), PRIOR_DRAWS)
-    total, squares, count = eqx.filter_jit(lambda k: jax.lax.map(one, k))(keys)
-    n = count.sum(0)
-    mean = total.sum(0) / n
-    sd = jnp.sqrt(jnp.maximum(squares.sum(0) / n - mean**2, 0.0))
-    return mean, jnp.maximum(sd, NARROW)

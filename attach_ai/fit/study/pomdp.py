@@ -15,7 +15,7 @@ that a of one means a logit a standard deviation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from scipy.linalg import block_diag, helmert
 
 from attach_ai.agent import Agent
 from attach_ai.fit.study import answers
@@ -34,6 +35,8 @@ from attach_ai.fit.study.lives import Lives, Practices
 from attach_ai.fit.study.priors import transform
 from attach_ai.model import Model
 from attach_ai.model.parameters import Parameter
+
+NEAR = 0.1  # logits; where both spreads are below it their axes keep still
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +70,8 @@ class POMDPStudy(AbstractStudy):
     """People whose answers read the beliefs of a declared model.
 
     `settings`: values of the model's parameters that are not free. `response`: "graded" or
-    "rating". `centre`, `width`: of each reading under the prior. Build it with `build_study`.
+    "rating". `centre`, `width`: of each reading under the prior. `planes`: pairs of a scale and a
+    parameter that moves it, with the slope (`turned`). Build it with `build_study`.
     """
 
     people: People
@@ -86,6 +90,7 @@ class POMDPStudy(AbstractStudy):
     link: str = eqx.field(static=True)
     response: str = eqx.field(static=True)
     location: str = eqx.field(static=True, default="cutpoints")
+    planes: tuple[tuple[int, int, float], ...] = eqx.field(static=True, default=())
 
     def by_answer(
         self, sites: Sites, effects: Float[Array, "subject effect"], people: People
@@ -97,6 +102,25 @@ class POMDPStudy(AbstractStudy):
     ) -> Float[Array, " subject"]:
         eta, scored = self._eta(sites, effects, people)
         return self._answered(sites, eta, people).sum((1, 2, 3)) + scored.sum((1, 2))
+
+    def turned(
+        self, sites: Sites, axes: Float[Array, "subject effect"]
+    ) -> Float[Array, "subject effect"]:
+        """Answers to a scale tell the sum of what a parameter and the residual put into it, and
+        hardly their shares: in each of `planes` the sum is one axis.
+
+        Chains would otherwise follow a bent ridge, on which every person's two effects change
+        with the two spreads.
+        """
+        n_own = len(self.coords["individual"])
+        for scale, own, slope in self.planes:
+            across = abs(slope) * sites["spread"][own] + NEAR
+            along = sites["residual"][scale]
+            cos, sin = (x / jnp.hypot(across, along) for x in (np.sign(slope) * across, along))
+            total, rest = axes[:, own], axes[:, n_own + scale]
+            axes = axes.at[:, own].set(cos * total - sin * rest)
+            axes = axes.at[:, n_own + scale].set(sin * total + cos * rest)
+        return axes
 
     def draw(
         self, key: Array, sites: Sites, effects: Float[Array, "subject effect"], people: People
@@ -204,12 +228,8 @@ class POMDPStudy(AbstractStudy):
         """ln a of each item; within a scale they average to zero (FITTING: the anchor)."""
         if "discrimination" not in sites:
             return jnp.zeros(len(self.questions), self.centre.dtype)
-        scale = np.array([q.scale for q in self.questions])
-        same = (scale[:, None] == scale).astype(float)
-        same = same / same.sum(1, keepdims=True)
-        return (
-            sites["discrimination"] - jnp.asarray(same, self.centre.dtype) @ sites["discrimination"]
-        )
+        apart = contrasts([q.scale for q in self.questions])
+        return jnp.asarray(apart, self.centre.dtype) @ sites["discrimination"]
 
     def cuts(self, sites: Sites, people: People) -> Float[Array, "*n item cut"]:
         """Cutpoints of every item, +inf where it has fewer options (all, if it is continuous)."""
@@ -338,6 +358,17 @@ class POMDPStudy(AbstractStudy):
             values,
             course(self.agent, pomdp, self.practices.program(natural), lives.given),
         )
+
+
+def contrasts(scales: Sequence[int]) -> Float[np.ndarray, "item contrast"]:
+    """Orthonormal differences between the items of each scale (Helmert's), one fewer than items.
+
+    Independent normals along them are what independent normals of the items are about their mean,
+    without the direction that no answer can tell.
+    """
+    blocks = [helmert(scales.count(k)).T for k in dict.fromkeys(scales)]
+    order = [j for k in dict.fromkeys(scales) for j, own in enumerate(scales) if own == k]
+    return block_diag(*blocks)[np.argsort(order)]
 
 
 def _by_life(lives: Lives) -> Lives:
