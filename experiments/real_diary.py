@@ -49,8 +49,8 @@ OURS = "ours"
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes. `n_people` of the diary, the first ones (0: all); `n_draws` of ours, `n_opponent` of
-    each opponent, in each of `n_chains`."""
+    """Sizes. `n_people` of the diary, the first ones (0: all); `n_draws` of each of `n_chains`, of
+    opponents `n_opponent` of two chains."""
 
     n_people: int = 40
     n_chains: int = 2
@@ -63,7 +63,9 @@ class Config:
 
 SMOKE = Config(n_people=4, n_chains=1, n_warmup=10, n_draws=32, n_opponent=32, max_tree_depth=2)
 STANDARD = Config()
-DEEP = Config(n_people=0, n_warmup=400, n_draws=600, n_opponent=300, max_tree_depth=10)
+DEEP = Config(
+    n_people=0, n_chains=4, n_warmup=400, n_draws=500, n_opponent=300, max_tree_depth=10
+)
 
 
 def cells(config: Config) -> dict[str, Callable[[], xr.Dataset]]:
@@ -109,7 +111,7 @@ def _judged(config: Config, opponent: str | None) -> xr.Dataset:
         opponent,
         seed=config.seed,
         words={"individual": OWN, "alternatives": WORRY},
-        chains=config.n_chains,
+        chains=config.n_chains if opponent is None else min(2, config.n_chains),
         warmup=config.n_warmup,
         draws=config.n_draws if opponent is None else config.n_opponent,
         max_tree_depth=config.max_tree_depth,
