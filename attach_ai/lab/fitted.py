@@ -117,7 +117,8 @@ def judged(
         {"subject": [str(x) for x in people.subjects], "fold": list(waves.folds)},
     )
     if opponent is None:
-        data = data.merge(estimates(to_tree(study, drawn, seed=seed, records=records)))
+        told = estimates(to_tree(study, drawn, seed=seed, records=records))
+        data = data.merge(told).assign_attrs(told.attrs)
     return data
 
 
