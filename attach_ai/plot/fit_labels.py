@@ -39,7 +39,7 @@ def called(label: str) -> str:
     if site == "effect" and len(of) == 2:
         return f"{of[0]} by {of[1]}"
     if site == "cluster" and len(of) == 2:
-        return f"{of[1]} of cluster {of[0]}"
+        return f"{of[1]}, difference {of[0]} between clusters"
     if of:
         return f"{', '.join(of)}: {SITES.get(site, words(site))}"
     return plain(site)

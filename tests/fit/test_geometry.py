@@ -11,6 +11,7 @@ import pytest
 
 from attach_ai.fit.sampling.chain import Density, plain_rules, unbounded
 from attach_ai.fit.sampling.geometry import Geometry, blank, measured
+from attach_ai.fit.study.abstract import Prior
 from attach_ai.fit.study.build import build_study
 from attach_ai.fit.study.planned import answered, planned_records
 from attach_ai.fit.study.pomdp import POMDPStudy, contrasts
@@ -96,19 +97,39 @@ def test_the_density_is_priors_and_likelihood(study: POMDPStudy, density: Densit
     with plain_rules():
         sites = density.constrain(x)
         effects = sites["effects"]
+        assert all((sites[n] > 0).all() for n, p in study.priors.items() if p.mirrored)
         told = eqx.filter_jit(study.log_likelihood)(sites, effects, study.people).sum()
         told += dist.Normal(0.0, 1.0).log_prob(effects).sum()
         free, _ = density.split(x)
         for name, prior in study.priors.items():
             told += prior.distribution.log_prob(sites[name]).sum()
+            told -= np.log(2) * free[name].size if prior.mirrored else 0.0
             each = jax.grad(lambda z, name=name: density.transforms[name](z).sum())(free[name])
             told += jnp.log(jnp.abs(each)).sum() if prior.distribution.shape() else jnp.log(each)
         np.testing.assert_allclose(jax.jit(density)(x, study.people), told, rtol=1e-9)
 
 
+def test_a_mirrored_spread_says_the_same_of_mirrored_effects(
+    study: POMDPStudy, density: Density
+) -> None:
+    x = 0.5 * np.random.default_rng(5).normal(size=density.n) * density.spread
+    assert [n for n, p in study.priors.items() if p.mirrored] == ["spread", "residual", "wording"]
+    n_effects = len(study.effects)
+    with plain_rules():
+        found = density.constrain(jnp.asarray(x))
+        likelihood = eqx.filter_jit(study.log_likelihood)
+        free, axes = density.split(jnp.asarray(x))
+        raw = {n: density.transforms[n](z) for n, z in free.items()}
+        signed = likelihood(raw, study.turned(raw, axes), study.people)
+        folded = likelihood(found, found["effects"], study.people)
+    assert min(float(raw[n].min()) for n in ("spread", "residual", "wording")) < 0
+    np.testing.assert_allclose(signed, folded, rtol=1e-10)
+    assert found["effects"].shape == (12, n_effects)
+
+
 def test_standard_deviations_are_sampled_as_they_are_and_near_zero_as_logarithms() -> None:
     prior = dist.HalfNormal(jnp.full(3, 2.0))
-    way = unbounded(prior)
+    way = unbounded(Prior(prior))
     z = jnp.asarray([1.0, -2.0, 3.0])
     with plain_rules():
         value = way(z)

@@ -164,7 +164,7 @@ def test_readings_are_said_plainly(label: str, wanted: str) -> None:
 
 
 def test_numbers_are_called_by_their_names() -> None:
-    assert called("cluster[2, trust]") == "trust of cluster 2"
+    assert called("cluster[2, trust]") == "trust, difference 2 between clusters"
     assert told("combinations of mean[heal], effect[heal, age]: fix one.") == (
         "combinations of heal: mean, heal by age: fix one."
     )

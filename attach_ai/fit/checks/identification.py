@@ -223,7 +223,8 @@ def reliabilities(study: AbstractStudy, key: Array, *, n_draws: int = 4) -> dict
 def summarise(study: AbstractStudy, flat: Flat, expected: Expected) -> Identification:
     """An expectation with the names a reader knows."""
     individuals = study.coords.get("individual", study.effects)
-    pooled = tuple(n for n, p in study.priors.items() if {"item", "cluster"} & set(p.dims))
+    many = {"item", "contrast", "cluster", "between"}
+    pooled = tuple(n for n, p in study.priors.items() if many & set(p.dims))
     return Identification(
         flat,
         expected,

@@ -62,7 +62,7 @@ class Flat:
         drawn, _ = study.draw_prior(jax.random.key(0))
         whole = self.vector(drawn)
         for i, name in enumerate(self.names):
-            if "cluster" in study.priors[name].dims:
+            if name == "cluster":
                 x[i] = whole[i]
         return x
 

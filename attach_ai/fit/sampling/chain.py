@@ -1,8 +1,9 @@
 """One Markov chain: the log posterior over one flat vector, and a sampler that moves along it.
 
-Hamiltonian Monte Carlo without U-turns (Hoffman & Gelman 2014), NumPyro's kernel in the coordinates
-of `geometry.py`, driven in pieces so that its state can be kept. The people and the coordinates are
-arguments of every compiled function: other people of the same number compile nothing anew.
+Hamiltonian Monte Carlo without U-turns (Hoffman & Gelman 2014), NumPyro's kernel with a diagonal
+mass matrix in the coordinates of `geometry.py`, driven in pieces so that its state can be kept. The
+people and the coordinates are arguments of every compiled function: other people of the same number
+compile nothing anew.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from numpyro.distributions import biject_to
 from numpyro.distributions.transforms import (
     AffineTransform,
     ComposeTransform,
+    IdentityTransform,
     SoftplusTransform,
     Transform,
 )
@@ -31,7 +33,7 @@ from numpyro.infer.util import ParamInfo
 
 from attach_ai.errors import InputError
 from attach_ai.fit.sampling.geometry import Geometry, blank, measured
-from attach_ai.fit.study.abstract import AbstractStudy, People
+from attach_ai.fit.study.abstract import AbstractStudy, People, Prior
 
 # Iterations between two signs of life; chains are the same whatever it is.
 PIECE = 20
@@ -42,8 +44,8 @@ JITTER = 0.3
 SETTLE = 400
 SETTLE_RATE = 0.1
 FIRST_LOG_SD = -2.0
-# Points at which curvature is looked at, and the shares of warm-up after which that is done anew. A
-# mass matrix on top, estimated from variances, made the benchmark's chains slower, not faster.
+# Points at which curvature is looked at, and the shares of warm-up after which that is done anew.
+# What curvature misjudges, a direction that bends, the mass matrix of the last stage stretches.
 POINTS = 8
 TURNS = (1 / 4, 1 / 2)
 # A standard deviation is sampled as it is, and as a logarithm below this share of its prior mean.
@@ -96,7 +98,7 @@ class Density:
 
     def __init__(self, study: AbstractStudy):
         self.study = study
-        self.transforms = {n: unbounded(p.distribution) for n, p in study.priors.items()}
+        self.transforms = {n: unbounded(p) for n, p in study.priors.items()}
         self.shapes = {
             n: tuple(self.transforms[n].inverse_shape(p.distribution.shape()))
             for n, p in study.priors.items()
@@ -120,7 +122,8 @@ class Density:
         """Every site on its own scale, and "effects" (subject, effect)."""
         free, axes = self.split(x)
         sites = {n: self.transforms[n](z) for n, z in free.items()}
-        return {**sites, "effects": self.study.turned(sites, axes)}
+        sites, effects = self.study.folded(sites, self.study.turned(sites, axes))
+        return {**sites, "effects": effects}
 
     def __call__(self, x: Float[Array, " free"], people: People) -> Float[Array, ""]:
         """Nats, with the volume that the change of coordinates brings."""
@@ -128,9 +131,10 @@ class Density:
         log_p = -0.5 * (axes**2).sum() - 0.5 * axes.size * np.log(2 * np.pi)
         sites = {}
         for name, z in free.items():
-            transform = self.transforms[name]
+            transform, prior = self.transforms[name], self.study.priors[name]
             sites[name] = value = transform(z)
-            log_p += self.study.priors[name].distribution.log_prob(value).sum()
+            log_p += prior.distribution.log_prob(jnp.abs(value) if prior.mirrored else value).sum()
+            log_p -= z.size * np.log(2.0) if prior.mirrored else 0.0
             log_p += transform.log_abs_det_jacobian(z, value).sum()
         effects = self.study.turned(sites, axes)
         return log_p + self.study.log_likelihood(sites, effects, people).sum()
@@ -223,15 +227,18 @@ class Density:
         )
 
 
-def unbounded(distribution: dist.Distribution) -> Transform:
-    """From a real number to the support of a prior: NumPyro's way, but for standard deviations.
+def unbounded(prior: Prior) -> Transform:
+    """From a real number to the values of a prior: NumPyro's way, but for standard deviations.
 
     A logarithm would stretch what lies near zero without end, where the data say little, and press
-    together what they do tell apart; so that is left to values near zero.
+    together what they do tell apart. One that is mirrored is sampled as it is, others as they are
+    but near zero.
     """
-    if not isinstance(distribution, dist.HalfNormal):
-        return biject_to(distribution.support)
-    near = NEAR_ZERO * distribution.mean
+    if prior.mirrored:
+        return IdentityTransform()
+    if not isinstance(prior.distribution, dist.HalfNormal):
+        return biject_to(prior.distribution.support)
+    near = NEAR_ZERO * prior.distribution.mean
     return ComposeTransform(
         [AffineTransform(0.0, 1 / near), SoftplusTransform(), AffineTransform(0.0, near)]
     )
@@ -310,7 +317,6 @@ class Nuts:
         chain = self._init(
             ParamInfo(z, -value, -back(slope)[0]),
             inverse_mass_matrix=jnp.ones_like(z),
-            adapt_mass_matrix=False,
             num_warmup=self.settings.warmup - self.settings.turns[-1],
             target_accept_prob=self.settings.target_accept,
             max_tree_depth=self.settings.max_tree_depth,

@@ -28,11 +28,14 @@ class Prior:
 
     `distribution`: its batch shape is the site's shape, `dims` names these axes (keys of
     `AbstractStudy.coords`). `reason`: why it is what it is, in a few words for the prior table.
+    `mirrored`: a half-normal standard deviation that only ever multiplies effects, so that its
+    negative says the same of mirrored effects; a chain may then pass through zero (`folded`).
     """
 
     distribution: dist.Distribution
     dims: tuple[str, ...] = ()
     reason: str = ""
+    mirrored: bool = False
 
 
 class Fixed(dict[str, Any]):
@@ -105,8 +108,15 @@ class AbstractStudy(eqx.Module):
         self, sites: Sites, axes: Float[Array, "subject effect"]
     ) -> Float[Array, "subject effect"]:
         """Effects from the coordinates that chains move in: any rotation, for it leaves standard
-        normals standard normal. Here none."""
+        normals standard normal. Here none. Mirrored sites may be negative, here as in
+        `log_likelihood`."""
         return axes
+
+    def folded(
+        self, sites: dict[str, Array], effects: Float[Array, "subject effect"]
+    ) -> tuple[dict[str, Array], Float[Array, "subject effect"]]:
+        """The same sites and effects with every mirrored site positive. Here none is mirrored."""
+        return sites, effects
 
     def model(self) -> None:
         """The NumPyro model: `numpyro.infer.NUTS(study.model)`."""

@@ -261,6 +261,7 @@ def _with_priors(study: POMDPStudy, free: tuple[Free, ...]) -> POMDPStudy:
         "instrument": worded,
         "measured": tuple(q.name for q in questions if q.n_levels is None),
         "cut": tuple(range(1, max([q.n_levels or 2 for q in questions]))),
+        "between": tuple(range(1, len(study.coords["cluster"]))),
         "contrast": tuple(
             f"{scale} {i}"
             for k, scale in enumerate(study.coords["scale"])
@@ -310,23 +311,35 @@ def _priors(
         )
     if n["individual"]:
         priors["spread"] = Prior(
-            half(SPREAD, (n["individual"],)), ("individual",), "log-odds between people; weak"
+            half(SPREAD, (n["individual"],)),
+            ("individual",),
+            "log-odds between people; weak",
+            mirrored=True,
         )
         if n["cluster"] > 1:
             priors["cluster_spread"] = Prior(
-                half(CLUSTER, (n["individual"],)), ("individual",), "between clusters; they are few"
+                half(CLUSTER, (n["individual"],)),
+                ("individual",),
+                "between clusters; they are few",
+                mirrored=True,
             )
             priors["cluster"] = Prior(
-                normal(0.0, 1.0, (n["cluster"], n["individual"])),
-                ("cluster", "individual"),
-                "a cluster's own place, in units of cluster_spread",
+                normal(0.0, 1.0, (n["cluster"] - 1, n["individual"])),
+                ("between", "individual"),
+                "differences between clusters, in units of cluster_spread",
             )
     priors["residual"] = Prior(
-        half(RESIDUAL, (n["scale"],)), ("scale",), "what beliefs do not explain of a person's scale"
+        half(RESIDUAL, (n["scale"],)),
+        ("scale",),
+        "what beliefs do not explain of a person's scale",
+        mirrored=True,
     )
     if n["instrument"]:
         priors["wording"] = Prior(
-            half(WORDING, (n["instrument"],)), ("instrument",), "people differ on reversed wording"
+            half(WORDING, (n["instrument"],)),
+            ("instrument",),
+            "people differ on reversed wording",
+            mirrored=True,
         )
     if n["contrast"]:
         priors["discrimination"] = Prior(

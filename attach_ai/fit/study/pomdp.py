@@ -36,7 +36,7 @@ from attach_ai.fit.study.priors import transform
 from attach_ai.model import Model
 from attach_ai.model.parameters import Parameter
 
-NEAR = 0.1  # logits; where both spreads are below it their axes keep still
+NEAR = 0.1  # logits; a parameter's spread that is below it turns no axis
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,13 +114,25 @@ class POMDPStudy(AbstractStudy):
         """
         n_own = len(self.coords["individual"])
         for scale, own, slope in self.planes:
-            across = abs(slope) * sites["spread"][own] + NEAR
+            across = jnp.hypot(slope * sites["spread"][own], NEAR)
             along = sites["residual"][scale]
             cos, sin = (x / jnp.hypot(across, along) for x in (np.sign(slope) * across, along))
             total, rest = axes[:, own], axes[:, n_own + scale]
             axes = axes.at[:, own].set(cos * total - sin * rest)
             axes = axes.at[:, n_own + scale].set(sin * total + cos * rest)
         return axes
+
+    def folded(
+        self, sites: dict[str, Array], effects: Float[Array, "subject effect"]
+    ) -> tuple[dict[str, Array], Float[Array, "subject effect"]]:
+        known = [n for n in ("spread", "residual", "wording") if n in sites]
+        signs = jnp.concatenate([jnp.sign(sites[n]) for n in known])
+        found = sites | {n: jnp.abs(sites[n]) for n in known}
+        if "cluster" in sites:
+            spread = sites["cluster_spread"]
+            found["cluster"] = sites["cluster"] * jnp.sign(spread)[None]
+            found["cluster_spread"] = jnp.abs(spread)
+        return found, effects * signs[None]
 
     def draw(
         self, key: Array, sites: Sites, effects: Float[Array, "subject effect"], people: People
@@ -217,8 +229,11 @@ class POMDPStudy(AbstractStudy):
             onto = jnp.asarray(np.eye(len(self.free))[own], x.dtype)
             u = effects[:, : int(own.sum())] * sites["spread"][None]
             if "cluster" in sites:
-                among = jax.nn.one_hot(lives.cluster, sites["cluster"].shape[0], dtype=x.dtype)
-                u = u + among @ (sites["cluster"] * sites["cluster_spread"][None])
+                n_clusters = len(self.coords["cluster"])
+                # About their mean, which location in the cutpoints already holds.
+                apart = jnp.asarray(contrasts([0] * n_clusters), x.dtype) @ sites["cluster"]
+                among = jax.nn.one_hot(lives.cluster, n_clusters, dtype=x.dtype)
+                u = u + among @ (apart * sites["cluster_spread"][None])
             x = x + (u @ onto)[:, None]
         return x
 

@@ -50,6 +50,16 @@ class Rival(AbstractStudy):
     ) -> Float[Array, " subject"]:
         return self.by_answer(sites, effects, people).sum((1, 2, 3))
 
+    def folded(
+        self, sites: dict[str, Array], effects: Float[Array, "subject effect"]
+    ) -> tuple[dict[str, Array], Float[Array, "subject effect"]]:
+        if "wording" not in sites:
+            return sites, effects
+        signs = jnp.sign(sites["wording"])
+        own = effects.shape[1] - signs.shape[0]  # wording comes last
+        folded = jnp.concatenate([effects[:, :own], effects[:, own:] * signs[None]], axis=1)
+        return sites | {"wording": jnp.abs(sites["wording"])}, folded
+
     def draw(
         self, key: Array, sites: Sites, effects: Float[Array, "subject effect"], people: People
     ) -> People:
