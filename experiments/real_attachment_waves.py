@@ -63,21 +63,28 @@ OURS = "ours"
 @dataclass(frozen=True)
 class Config:
     """Sizes. `n_draws` of each of `n_chains` after `n_warmup`, of opponents `n_opponent` of two
-    chains; `people` of the study that would test the practice (none: it is not designed)."""
+    chains; `people` of the study that would test the practice (none: it is not designed), its power
+    averaged over `n_populations` drawn from the priors."""
 
     n_chains: int = 2
     n_warmup: int = 300
     n_draws: int = 300
     n_opponent: int = 200
     max_tree_depth: int = 10
-    people: tuple[int, ...] = (120, 480)
+    people: tuple[int, ...] = (60, 240)
+    n_populations: int = 2
     seed: int = 1
 
 
 SMOKE = Config(n_chains=1, n_warmup=10, n_draws=32, n_opponent=32, max_tree_depth=2, people=())
 STANDARD = Config()
 DEEP = Config(
-    n_chains=4, n_warmup=1000, n_draws=1000, n_opponent=400, people=(60, 120, 240, 480, 960)
+    n_chains=4,
+    n_warmup=1000,
+    n_draws=1000,
+    n_opponent=400,
+    people=(30, 60, 120, 240, 480),
+    n_populations=12,
 )
 
 
@@ -156,7 +163,7 @@ def _design(config: Config) -> xr.Dataset:
         waves=(2, 3),
         items=("4", "all"),
         seed=config.seed,
-        n_populations=2,
+        n_populations=config.n_populations,
     )
     return found.data.drop_vars("verdict").assign_attrs(words=found.preregistration())
 

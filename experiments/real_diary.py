@@ -63,9 +63,7 @@ class Config:
 
 SMOKE = Config(n_people=4, n_chains=1, n_warmup=10, n_draws=32, n_opponent=32, max_tree_depth=2)
 STANDARD = Config()
-DEEP = Config(
-    n_people=0, n_chains=4, n_warmup=400, n_draws=500, n_opponent=300, max_tree_depth=10
-)
+DEEP = Config(n_people=0, n_chains=4, n_warmup=400, n_draws=500, n_opponent=300, max_tree_depth=10)
 
 
 def cells(config: Config) -> dict[str, Callable[[], xr.Dataset]]:

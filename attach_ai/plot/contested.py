@@ -22,7 +22,6 @@ from attach_ai.plot.style import (
     SMALLEST,
     VERMILLION,
     heading,
-    name_ends,
     panel,
     sheet,
     styled,
@@ -218,24 +217,24 @@ def _effect(quantity: str) -> str:
 
 def _power(figure: Figure, study: xr.Dataset, asked: str, top: float) -> None:
     """Power by people, a line for each number of waves and choice of items (and dose)."""
-    axes = panel(figure, 33, top, 46, 24, xlabel="people")
+    axes = panel(figure, 33, top, 46, 24, xlabel="people (logarithmic)")
     power = study["power"]
     people = power["people"].values.astype(float)
     axes.axhline(WANTED, color=LINE, lw=0.7, ls=(0, (3, 2)))
     every = list(product(*(power[d].values for d in DESIGNED)))
     said = [i for i, d in enumerate(DESIGNED) if power.sizes[d] > 1]
-    ends = []
     for at, dark in zip(every, np.linspace(0.35, 1, len(every)), strict=True):
         line = power.sel(dict(zip(DESIGNED, at, strict=True))).values
-        axes.plot(people, line, "o-", color=BLUE, alpha=float(dark), ms=2.6, lw=1.1)
         named = ", ".join(_axis(DESIGNED[i], at[i]) for i in said)
-        ends.append((float(line[-1]), named, INK))
+        axes.plot(people, line, "o-", color=BLUE, alpha=float(dark), ms=2.6, lw=1.1, label=named)
+    axes.set_xscale("log")
+    axes.minorticks_off()
     axes.set(ylim=(0, 1.03), yticks=[0, 0.5, WANTED, 1])
     axes.set_xticks(people, [f"{p:.0f}" for p in people])
     axes.set_yticklabels(["0", ".5", ".8", "1"])
     axes.set_ylabel("power")
-    name_ends(axes, people[-1], ends)
-    heading(axes, "d", f"The study that would test it: power for {asked}", left=28)
+    axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), borderpad=0)
+    heading(axes, "d", f"The study that would test it: {asked}", left=28)
 
 
 def _axis(name: str, value: Any) -> str:

@@ -71,7 +71,7 @@ def test_effects_say_how_many_leave_zero_out(waves: Any) -> None:
 
 def test_power_has_a_line_for_each_design(waves: Any) -> None:
     power = waves.axes[-1]
-    names = {t.get_text() for t in power.texts}
+    names = {t.get_text() for t in power.get_legend().get_texts()}
     assert {"2 waves, dose 0.5", "4 waves, dose 1.0"} <= names
     wanted = fit_trees.designed()["power"].sel(waves=4, dose=1.0, items="all")
     assert any(np.array_equal(line.get_ydata(), wanted) for line in power.lines)
