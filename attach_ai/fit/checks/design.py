@@ -43,10 +43,12 @@ Build = Callable[..., AbstractStudy]
 class Design:
     """What each design would tell; `str` is the table.
 
-    `data`: over (people, waves, items, dose) the `power` at the effect named, `assurance` (power
-    averaged over the prior, with its Monte Carlo error `assurance_se`), `posterior_sd` and
-    `prior_sd` of the target; `reliability` of what differs by person; `score_power` of an analysis
-    of covariance of each scale's last score, where arms are known; `verdict`, in sentences.
+    `data`: over (people, waves, items, dose) the `power` at the effect named, averaged over
+    populations drawn from the priors (how much people differ among them), `assurance` (averaged
+    over the prior of the effect too, with its Monte Carlo error `assurance_se`), `posterior_sd` (at
+    the prior's centre) and `prior_sd` of the target; `reliability` of what differs by person;
+    `score_power` of an analysis of covariance of each scale's last score, where arms are known;
+    `verdict`, in sentences.
     """
 
     target: str
@@ -117,9 +119,10 @@ class Design:
             f"With {where['people']} people, {where['waves']} waves, items {where['items']} and "
             f"dose {where['dose']}, a true {self.target} of {self.effect:g} is expected to be "
             f"found with probability {float(cell.power):.2f} (the {self.level:.0%} posterior "
-            "interval lies on its side of zero; expected posterior sd "
-            f"{float(cell.posterior_sd):.2g}, prior sd {float(cell.prior_sd):.2g}).",
-            f"Averaged over the prior of that effect and of all else, the assurance is "
+            "interval lies on its side of zero; averaged over populations drawn from the priors; "
+            f"expected posterior sd at their centre {float(cell.posterior_sd):.2g}, prior sd "
+            f"{float(cell.prior_sd):.2g}).",
+            f"Averaged over the prior of that effect too, the assurance is "
             f"{float(cell.assurance):.2f} (Monte Carlo standard error "
             f"{float(cell.assurance_se):.2f}, {self.n_populations} populations).",
         ]
@@ -243,17 +246,15 @@ class _Cell:
                 drawn.append(found)
         sd = [self._sd(expected, flat, b, n) for n in people]
         m, s0 = float(flat.mean[b]), float(flat.sd[b])
-        over = np.array(
-            [
-                [assurance(m, s0, self._sd(e, flat, b, n), self.level) for n in people]
-                for e in drawn or [expected]
-            ]
-        )
+        # A finding is as likely as in the population that is met, and nobody knows which that is.
+        sds = [[self._sd(e, flat, b, n) for n in people] for e in drawn or [expected]]
+        at_effect = [[power(self.effect, m, s0, s, self.level) for s in row] for row in sds]
+        over = np.array([[assurance(m, s0, s, self.level) for s in row] for row in sds])
         seen = summarise(self.study, flat, expected)
         return {
             "prior_sd": s0,
             "posterior_sd": sd,
-            "power": [power(self.effect, m, s0, s, self.level) for s in sd],
+            "power": np.mean(at_effect, axis=0).tolist(),
             "assurance": over.mean(0).tolist(),
             "assurance_se": (over.std(0) / max(1, len(over) - 1) ** 0.5).tolist(),
             "reliability": {e: seen.reliability[e] for e in seen.individuals},
