@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+import pandas as pd
 import pytest
 
+from attach_ai.fit.comparison.rivals import rivals
+from attach_ai.fit.records.records import Records
 from attach_ai.fit.sampling.chain import Density, plain_rules, unbounded
 from attach_ai.fit.sampling.geometry import Geometry, blank, measured
 from attach_ai.fit.study.abstract import Prior
@@ -20,11 +25,18 @@ from tests.fit import gaussian
 
 
 @pytest.fixture(scope="module")
-def study() -> POMDPStudy:
+def records() -> Records:
     blank = planned_records(load_mapping("cohort"), 12, items=3, instruments=("ecr_s", "phq9"))
     free = ("trust", "fear_of_loss")
     empty = build_study("attachment_waves", None, blank, free, individual=free)
     records = answered(empty, blank, jax.random.key(2))
+    classes = pd.Series([i % 3 for i in range(12)], index=records.subjects)
+    return replace(records, cluster=classes)
+
+
+@pytest.fixture(scope="module")
+def study(records: Records) -> POMDPStudy:
+    free = ("trust", "fear_of_loss")
     return build_study("attachment_waves", None, records, free, individual=free)
 
 
@@ -110,21 +122,35 @@ def test_the_density_is_priors_and_likelihood(study: POMDPStudy, density: Densit
 
 
 def test_a_mirrored_spread_says_the_same_of_mirrored_effects(
-    study: POMDPStudy, density: Density
+    study: POMDPStudy, records: Records
 ) -> None:
-    x = 0.5 * np.random.default_rng(5).normal(size=density.n) * density.spread
-    assert [n for n, p in study.priors.items() if p.mirrored] == ["spread", "residual", "wording"]
-    n_effects = len(study.effects)
-    with plain_rules():
-        found = density.constrain(jnp.asarray(x))
-        likelihood = eqx.filter_jit(study.log_likelihood)
-        free, axes = density.split(jnp.asarray(x))
-        raw = {n: density.transforms[n](z) for n, z in free.items()}
-        signed = likelihood(raw, study.turned(raw, axes), study.people)
-        folded = likelihood(found, found["effects"], study.people)
-    assert min(float(raw[n].min()) for n in ("spread", "residual", "wording")) < 0
-    np.testing.assert_allclose(signed, folded, rtol=1e-10)
-    assert found["effects"].shape == (12, n_effects)
+    growth = rivals(study, records)["growth"]
+    for one, mirrored in (
+        (study, ["spread", "cluster_spread", "residual", "wording"]),
+        (growth, ["wording"]),
+    ):
+        density = Density(one)
+        x = 0.5 * np.random.default_rng(5).normal(size=density.n) * density.spread
+        assert [n for n, p in one.priors.items() if p.mirrored] == mirrored
+        with plain_rules():
+            found = density.constrain(jnp.asarray(x))
+            likelihood = eqx.filter_jit(one.log_likelihood)
+            free, axes = density.split(jnp.asarray(x))
+            raw = {n: density.transforms[n](z) for n, z in free.items()}
+            signed = likelihood(raw, one.turned(raw, axes), one.people)
+            folded = likelihood(found, found["effects"], one.people)
+        assert min(float(raw[n].min()) for n in mirrored) < 0
+        assert all(float(found[n].min()) > 0 for n in mirrored)
+        np.testing.assert_allclose(signed, folded, rtol=1e-10)
+        assert found["effects"].shape == (density.n_subjects, len(one.effects))
+
+
+def test_at_zero_nothing_is_folded_away(study: POMDPStudy) -> None:
+    sites, effects = study.draw_prior(jax.random.key(1))
+    still = {**sites, "spread": sites["spread"] * 0.0}
+    found, folded = study.folded(still, effects)
+    np.testing.assert_array_equal(folded, effects)
+    np.testing.assert_array_equal(found["spread"], still["spread"])
 
 
 def test_standard_deviations_are_sampled_as_they_are_and_near_zero_as_logarithms() -> None:

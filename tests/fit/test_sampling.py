@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -133,8 +134,23 @@ def test_a_broken_block_is_named(whole: tuple[Draws, Path], tmp_path: Path) -> N
     (tmp_path / "fit.json").write_text(sample_json)
     for path in whole[1].glob("*.npz"):
         (tmp_path / path.name).write_bytes(path.read_bytes()[:100])
-    with pytest.raises(InputError, match=r"chain-0-\d+\.npz: could not be read; delete it"):
+    with pytest.raises(InputError, match=r"chain-0\.npz: could not be read; delete chain-0\.npz"):
         sample(STUDY, 1, folder=tmp_path, **ONE)
+    for c in range(2):
+        shutil.copy(whole[1] / f"chain-{c}.npz", tmp_path)
+    with pytest.raises(
+        InputError, match=r"chain-0-\d+\.npz: could not be read; delete chain-0\.np"
+    ):
+        sample(STUDY, 1, folder=tmp_path, **ONE)
+
+
+def test_what_is_deleted_is_drawn_anew(whole: tuple[Draws, Path], tmp_path: Path) -> None:
+    shutil.copytree(whole[1], tmp_path, dirs_exist_ok=True)
+    worker.blocks(tmp_path, 1)[3].unlink()
+    with pytest.raises(InputError, match=r"chain-1\.npz: \d+ of \d+ iterations are there; delete"):
+        sample(STUDY, 1, folder=tmp_path, **ONE)
+    (tmp_path / "chain-1.npz").unlink()
+    same(sample(STUDY, 1, folder=tmp_path, **ONE), whole[0])
 
 
 def test_many_fits_compile_once() -> None:

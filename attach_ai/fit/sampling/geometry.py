@@ -98,10 +98,9 @@ def measured(
             row += np.nan_to_num(change, posinf=0.0, neginf=0.0)
     across = rows[:p, :p]
     tied = rows[:p, p:].reshape(p, n, e)
-    within = _positive(np.moveaxis(rows[p:, p:].reshape(e, n, e), 0, -1))
-    follow = -np.linalg.solve(within, np.moveaxis(tied, 0, -1))
-    alone = _positive(across + np.einsum("pne,neq->pq", tied, follow))
-    wide = _root(alone)
+    own = root(np.moveaxis(rows[p:, p:].reshape(e, n, e), 0, -1), LEAST_CURVATURE)
+    follow = -own @ (np.swapaxes(own, -1, -2) @ np.moveaxis(tied, 0, -1))
+    wide = root(across + np.einsum("pne,neq->pq", tied, follow), LEAST_CURVATURE)
     centre = np.mean(at, axis=0)
     scale = unit[:p]
     return Geometry(
@@ -112,20 +111,16 @@ def measured(
                 centre[p:].reshape(n, e),
                 scale[:, None] * wide,
                 follow @ wide,
-                _root(within),
+                own,
             )
         )
     )
 
 
-def _positive(curvature: Float[np.ndarray, "*n k k"]) -> Float[np.ndarray, "*n k k"]:
-    """Symmetric, and with no direction flatter than the floor."""
+def root(curvature: Float[np.ndarray, "*n k k"], least: float) -> Float[np.ndarray, "*n k k"]:
+    """Orthogonal axes of unit curvature, in columns, so that root @ root.T is its inverse.
+
+    No direction counts as flatter than `least`.
+    """
     values, vectors = np.linalg.eigh((curvature + np.swapaxes(curvature, -1, -2)) / 2)
-    values = np.maximum(values, LEAST_CURVATURE)
-    return (vectors * values[..., None, :]) @ np.swapaxes(vectors, -1, -2)
-
-
-def _root(curvature: Float[np.ndarray, "*n k k"]) -> Float[np.ndarray, "*n k k"]:
-    """Axes of unit curvature, in columns: a warm-up can still stretch each of them."""
-    values, vectors = np.linalg.eigh(curvature)
-    return vectors / np.sqrt(values)[..., None, :]
+    return vectors / np.sqrt(np.maximum(values, least))[..., None, :]

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from scipy.optimize import minimize
 
 from attach_ai.fit.sampling.chain import Density, Settings, plain_rules
+from attach_ai.fit.sampling.geometry import root
 
 NEWTON_STEPS = 20
 LARGEST_STEP = 1.0  # of an effect in one step
@@ -62,12 +63,13 @@ class _Expansion:
             options={"maxiter": OUTER_STEPS},
         )
         mode = found.x
-        curvature = _curved(self._slopes(down, mode))
+        wide = root(self._slopes(down, mode), LEAST_CURVATURE)
         best, own = self.best(jnp.asarray(mode, self.dtype), effects)
         rng = np.random.default_rng(seed)
         shape = (chains, settings.draws)
-        s = mode + _normal(rng, curvature, shape)
-        z = np.asarray(best, float) + _normal(rng, np.asarray(own, float), (*shape, self.n))
+        s = mode + _spread(rng, wide, shape)
+        apart = root(np.asarray(own, float), LEAST_CURVATURE)
+        z = np.asarray(best, float) + _spread(rng, apart, (*shape, self.n))
         x = np.concatenate([s, z.reshape(*shape, self.n * self.e)], axis=-1)
         return {"x": x.astype(self.dtype)}
 
@@ -134,15 +136,6 @@ def _positive(curve: Array) -> Array:
     return curve + lift[..., None, None] * jnp.eye(curve.shape[-1], dtype=curve.dtype)
 
 
-def _curved(h: np.ndarray) -> np.ndarray:
-    """Symmetric, and with no direction flatter than the floor."""
-    values, vectors = np.linalg.eigh((h + h.T) / 2)
-    return (vectors * np.maximum(values, LEAST_CURVATURE)) @ vectors.T
-
-
-def _normal(rng: np.random.Generator, h: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Draws (*shape, k) of a centred normal with precision `h` (..., k, k)."""
-    z = rng.normal(size=(*shape, h.shape[-1]))
-    if not h.shape[-1]:
-        return z
-    return np.einsum("...ij,...j->...i", np.linalg.cholesky(np.linalg.inv(h)), z)
+def _spread(rng: np.random.Generator, axes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Normal draws (*shape, k) along `axes` (..., k, k), each with unit deviation."""
+    return np.einsum("...ij,...j->...i", axes, rng.normal(size=(*shape, axes.shape[-1])))

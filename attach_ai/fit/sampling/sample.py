@@ -224,7 +224,7 @@ def _nuts(
                 words = f"what was drawn is kept in {task.folder}; the same call goes on from there"
                 raise KeyboardInterrupt(words) from None
             raise
-    found = [worker.drawn(task.folder, c, task.settings.warmup) for c in range(n)]
+    found = [worker.drawn(task.folder, c, task.settings) for c in range(n)]
     seconds = max(s for _, s in found)
     return drawn(Density(study), [x for x, _ in found], seconds, ENGINES["nuts"])
 

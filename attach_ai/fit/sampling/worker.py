@@ -1,10 +1,11 @@
 """Chains at work: they leave what they drew in a folder, block by block, and go on from there.
 
     fit.json                  what this is a fit of
-    chain-<c>-<i>.npz         what chain c drew up to iteration i, and its state there
+    chain-<c>-<i>.npz         what chain c drew up to iteration i: a block
+    chain-<c>.npz             where chain c stands; blocks beyond it count for nothing
 
-A block is written whole or not at all and holds plain arrays only, so a chain that was killed goes
-on from its last block and draws exactly what it would have drawn. Run as a module this takes a
+A file is written whole or not at all and holds plain arrays only, so a chain that was killed goes
+on from where it stood and draws exactly what it would have drawn. Run as a module this takes a
 `Task` from its standard input and says on its standard output, in lines of JSON, how far it is.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import signal
 import sys
 import traceback
@@ -65,8 +67,11 @@ class Task:
         at, divergences = done(self.folder, chain), 0
         state = nuts.begin(key, people, settle=not at)
         origin = nuts.origin
+        for path in blocks(self.folder, chain):
+            if iterations(path) > at:
+                path.unlink()
         if at:
-            saved = read(_block(self.folder, chain, at))
+            saved = read(_standing(self.folder, chain))
             if not np.isclose(saved["origin"], origin, rtol=1e-4):
                 raise InputError(
                     "the model gives these people another probability than when the fit began; "
@@ -92,9 +97,10 @@ class Task:
             found = {name: np.concatenate([r[name] for r in rows]) for name in STATS}
             if at > warmup:
                 found["x"] = np.concatenate([r["x"] for r in rows])
-            found |= packed(state)
-            found |= {"origin": np.asarray(origin), "seconds": np.asarray(perf_counter() - began)}
-            save(_block(self.folder, chain, at), found)
+            found["seconds"] = np.asarray(perf_counter() - began)
+            save(self.folder / f"chain-{chain}-{at:07d}.npz", found)
+            stands = {"at": np.asarray(at), "origin": np.asarray(origin)}
+            save(_standing(self.folder, chain), stands | packed(state))
 
 
 def save(path: Path, arrays: Any) -> None:
@@ -102,8 +108,8 @@ def save(path: Path, arrays: Any) -> None:
     write(path, lambda temporary: np.savez(temporary, **arrays))
 
 
-def _block(folder: Path, chain: int, at: int) -> Path:
-    return folder / f"chain-{chain}-{at:07d}.npz"
+def _standing(folder: Path, chain: int) -> Path:
+    return folder / f"chain-{chain}.npz"
 
 
 def blocks(folder: Path, chain: int) -> list[Path]:
@@ -118,22 +124,28 @@ def iterations(path: Path) -> int:
 
 def done(folder: Path, chain: int) -> int:
     """Iterations of a chain that are on disk."""
-    return max((iterations(path) for path in blocks(folder, chain)), default=0)
+    path = _standing(folder, chain)
+    return int(read(path, "at")["at"]) if path.is_file() else 0
 
 
-def read(path: Path) -> Blocks:
-    """Plain arrays, read back."""
+def read(path: Path, *names: str) -> Blocks:
+    """Plain arrays, read back: all of them, or those named."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise InputError("could not be read; delete it to draw it anew", str(path)) from error
+            return {name: arrays[name] for name in names or arrays}
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
+        first = re.sub(r"(chain-\d+)-\d+", r"\1", path.name)
+        raise InputError(f"could not be read; delete {first} to draw it anew", str(path)) from error
 
 
-def drawn(folder: Path, chain: int, warmup: int) -> tuple[Blocks, float]:
+def drawn(folder: Path, chain: int, settings: Settings) -> tuple[Blocks, float]:
     """ "x" (draw, free) and each of `STATS` of a finished chain, and the seconds it took."""
     every = {path: read(path) for path in blocks(folder, chain)}
-    kept = [arrays for path, arrays in every.items() if iterations(path) > warmup]
+    if (n := sum(len(a["lp"]) for a in every.values())) != settings.length:
+        standing = _standing(folder, chain)
+        words = f"{n} of {settings.length} iterations are there; delete this file to draw them anew"
+        raise InputError(words, str(standing))
+    kept = [arrays for path, arrays in every.items() if iterations(path) > settings.warmup]
     found = {name: np.concatenate([a[name] for a in kept]) for name in ("x", *STATS)}
     return found, sum(float(a["seconds"]) for a in every.values())
 

@@ -151,3 +151,8 @@ def without_answers(people: People, held_out: Any) -> People:
         people,
         (answer, jnp.where(held_out, jnp.nan, people.measure)),
     )
+
+
+def side(site: Array) -> Array:
+    """On which side of zero a mirrored site stands: 1 or -1, and 1 at zero itself."""
+    return jnp.where(site < 0, -1.0, 1.0).astype(site.dtype)

@@ -28,7 +28,7 @@ from scipy.linalg import block_diag, helmert
 
 from attach_ai.agent import Agent
 from attach_ai.fit.study import answers
-from attach_ai.fit.study.abstract import AbstractStudy, People, Prior, Sites
+from attach_ai.fit.study.abstract import AbstractStudy, People, Prior, Sites, side
 from attach_ai.fit.study.course import Course, course
 from attach_ai.fit.study.functionals import Readings
 from attach_ai.fit.study.lives import Lives, Practices
@@ -126,11 +126,11 @@ class POMDPStudy(AbstractStudy):
         self, sites: dict[str, Array], effects: Float[Array, "subject effect"]
     ) -> tuple[dict[str, Array], Float[Array, "subject effect"]]:
         known = [n for n in ("spread", "residual", "wording") if n in sites]
-        signs = jnp.concatenate([jnp.sign(sites[n]) for n in known])
+        signs = jnp.concatenate([side(sites[n]) for n in known])
         found = sites | {n: jnp.abs(sites[n]) for n in known}
         if "cluster" in sites:
             spread = sites["cluster_spread"]
-            found["cluster"] = sites["cluster"] * jnp.sign(spread)[None]
+            found["cluster"] = sites["cluster"] * side(spread)[None]
             found["cluster_spread"] = jnp.abs(spread)
         return found, effects * signs[None]
 

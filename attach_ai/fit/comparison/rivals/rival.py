@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from attach_ai.fit.comparison.rivals.known import Known
 from attach_ai.fit.comparison.rivals.latent import AbstractLatent, each
 from attach_ai.fit.study import answers
-from attach_ai.fit.study.abstract import AbstractStudy, Fixed, People, Prior, Sites
+from attach_ai.fit.study.abstract import AbstractStudy, Fixed, People, Prior, Sites, side
 from attach_ai.fit.study.pomdp import POMDPStudy
 
 CUTS = ("cut_first", "cut_location", "cut_gap")
@@ -55,7 +55,7 @@ class Rival(AbstractStudy):
     ) -> tuple[dict[str, Array], Float[Array, "subject effect"]]:
         if "wording" not in sites:
             return sites, effects
-        signs = jnp.sign(sites["wording"])
+        signs = side(sites["wording"])
         own = effects.shape[1] - signs.shape[0]  # wording comes last
         folded = jnp.concatenate([effects[:, :own], effects[:, own:] * signs[None]], axis=1)
         return sites | {"wording": jnp.abs(sites["wording"])}, folded
